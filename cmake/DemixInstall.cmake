@@ -1,0 +1,2 @@
+include(GNUInstallDirs)
+install(DIRECTORY include/demix DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

@@ -1,0 +1,128 @@
+#pragma once
+// Command lines: Boost.Program_options plus what users expect around it: a complete --help, an ini file,
+// and an error that names the nearest right option.
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <exception>
+#include <fstream>
+#include <iostream>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "demix/core/error.hpp"
+
+namespace demix {
+
+/// The Levenshtein distance of two words. O(|a| |b|).
+inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substitute = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+    }
+  }
+  return row.back();
+}
+
+/// The candidate nearest to `word`, or an empty string when none is near enough to be a slip of the pen.
+inline std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const auto& candidate : candidates)
+    if (const auto distance = edit_distance(word, candidate); distance < best_distance) {
+      best = candidate;
+      best_distance = distance;
+    }
+  return best;
+}
+
+/// `word` if it is one of `allowed`; otherwise UsageError, which names the nearest right one and all of them.
+inline const std::string& require_one_of(const std::string& what, const std::string& word,
+                                         const std::vector<std::string>& allowed) {
+  if (std::find(allowed.begin(), allowed.end(), word) != allowed.end()) return word;
+  std::string message = concat(what, ": unknown value '", word, "'");
+  if (const auto near = nearest_name(word, allowed); !near.empty()) message += concat("; did you mean '", near, "'?");
+  message += "; it is one of:";
+  for (const auto& name : allowed) message += " " + name;
+  throw UsageError(message);
+}
+
+/// What a program accepts, and how it says so.
+struct CommandLine {
+  std::string usage;    // "demix-eval DATA CHECKPOINT [options]"
+  std::string purpose;  // one or two sentences
+  std::string example;  // a command that works, shown by --help
+  std::vector<std::string> positional = {};  // names of options that also stand without a dash, in order
+  boost::program_options::options_description options = {};
+
+  std::vector<std::string> names() const {
+    std::vector<std::string> result;
+    for (const auto& option : options.options()) result.push_back(option->long_name());
+    return result;
+  }
+
+  void print_help(std::ostream& out) const {
+    out << "usage: " << usage << "\n\n" << purpose << "\n\n" << options << "\nExample:\n  " << example << "\n";
+  }
+
+  /// Parses the command line and, with --config, an ini file of `name = value` lines; the command line wins.
+  /// Prints the help and returns false for --help. Throws UsageError.
+  bool parse(int argc, char** argv, boost::program_options::variables_map& values) {
+    namespace po = boost::program_options;
+    options.add_options()("config", po::value<std::string>()->value_name("FILE"),
+                          "read further options from an ini file of 'name = value' lines")("help,h",
+                                                                                            "print this text");
+    po::positional_options_description order;
+    for (const auto& name : positional) order.add(name.c_str(), 1);
+    try {
+      const auto style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+      po::store(po::command_line_parser(argc, argv).options(options).positional(order).style(style).run(), values);
+      if (values.count("help")) {
+        print_help(std::cout);
+        return false;
+      }
+      if (values.count("config")) {
+        const auto path = values["config"].as<std::string>();
+        std::ifstream file(path);
+        if (!file) throw UsageError(concat("--config: cannot open '", path, "'"));
+        po::store(po::parse_config_file(file, options), values);
+      }
+      po::notify(values);
+    } catch (const po::unknown_option& error) {
+      std::string name = error.get_option_name();
+      name.erase(0, name.find_first_not_of('-'));
+      const auto near = nearest_name(name, names());
+      throw UsageError(concat("unknown option '", error.get_option_name(), "'",
+                              near.empty() ? "; --help lists them all" : "; did you mean '--" + near + "'?"));
+    } catch (const po::too_many_positional_options_error&) {
+      throw UsageError(concat("too many arguments without a name; usage: ", usage));
+    } catch (const po::error& error) {
+      throw UsageError(concat(error.what(), "; usage: ", usage));
+    }
+    return true;
+  }
+};
+
+/// Runs the body of a program and turns what it throws into a message on stderr and an exit code:
+/// 0 done, 1 failed, 2 wrong usage.
+template <class Body>
+int run_program(std::string_view name, Body&& body) {
+  try {
+    return body();
+  } catch (const UsageError& error) {
+    std::cerr << name << ": " << error.what() << "\n" << name << ": --help shows the usage\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << name << ": " << error.what() << "\n";
+    return 1;
+  }
+}
+
+}  // namespace demix
