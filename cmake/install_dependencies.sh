@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Installs the Debian/Ubuntu packages that demix is built from. Run it with --help for its options.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: cmake/install_dependencies.sh [--check] [--help]
+
+Finds out which packages demix needs that this machine lacks, and installs those with apt-get (through sudo
+when you are not root). Nothing happens, and the network is not used, when everything is there.
+
+  --check   only report; exit 1 when something is missing
+  --help    show this text
+
+For Debian 12 or later and Ubuntu 22.04 or later. On Ubuntu 22.04 CMake has to come from elsewhere (the script
+says how).
+TEXT
+}
+
+# package | why demix needs it
+readonly PACKAGES=(
+  "g++|C++20 compiler"
+  "cmake|build system, 3.25 or later"
+  "ninja-build|build tool of the presets"
+  "ccache|makes a second build fast"
+  "libboost-program-options-dev|command lines of the programs"
+  "libboost-test-dev|unit tests"
+  "libhdf5-dev|checkpoints"
+  "hdf5-tools|tests read checkpoints with h5dump"
+  "libdnnl-dev|matrix products on the CPU (oneDNN)"
+  "libpcre2-dev|regular expressions of the tokenizer"
+  "nlohmann-json3-dev|text, metrics and results in JSON"
+  "libbenchmark-dev|microbenchmarks"
+  "python3|corpus builder and test helpers"
+  "python3-numpy|tests compare with NumPy"
+  "python3-h5py|tests read checkpoints with h5py"
+)
+readonly MIN_CMAKE=3.25
+
+note() { printf 'install_dependencies: %s\n' "$*"; }
+fail() { printf 'install_dependencies: error: %s\n' "$*" >&2; exit 1; }
+
+is_installed() {
+  [[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]
+}
+
+# True when version $1 is at least version $2.
+at_least() { dpkg --compare-versions "$1" ge "$2"; }
+
+found_cmake_version() {
+  command -v cmake >/dev/null || return 0
+  cmake --version | sed -n '1s/^cmake version \([0-9.]*\).*/\1/p'
+}
+
+# Runs a command as root.
+as_root() {
+  if [[ $(id -u) -eq 0 ]]; then
+    DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    sudo env DEBIAN_FRONTEND=noninteractive "$@"
+  fi
+}
+
+explain_old_cmake() {
+  cat >&2 <<TEXT
+install_dependencies: error: cmake $1 is too old: demix needs $MIN_CMAKE or later, and this distribution serves none.
+Install a newer one, open a new shell, and run this script again. Any one of these does it:
+  python3 -m pip install --user 'cmake>=$MIN_CMAKE'    (then put ~/.local/bin first in PATH)
+  sudo snap install cmake --classic
+  Kitware's apt repository: https://apt.kitware.com
+TEXT
+  exit 1
+}
+
+check_only=false
+for argument in "$@"; do
+  case "$argument" in
+    --check) check_only=true ;;
+    --help | -h) usage; exit 0 ;;
+    *) printf 'install_dependencies: error: unknown option "%s"\n' "$argument" >&2; usage >&2; exit 2 ;;
+  esac
+done
+
+for tool in dpkg-query apt-get; do
+  command -v "$tool" >/dev/null || fail "$tool not found: this script is for Debian and Ubuntu. On another system" \
+    "install the like of: ${PACKAGES[*]%%|*}"
+done
+
+missing=()
+for entry in "${PACKAGES[@]}"; do
+  package=${entry%%|*}
+  # A new enough cmake may come from elsewhere than apt.
+  if [[ $package == cmake ]]; then
+    version=$(found_cmake_version)
+    if [[ -n $version ]] && at_least "$version" "$MIN_CMAKE"; then continue; fi
+  fi
+  if is_installed "$package"; then continue; fi
+  missing+=("$package")
+  note "missing: $package (${entry#*|})"
+done
+
+if [[ ${#missing[@]} -gt 0 ]]; then
+  if $check_only; then
+    note "${#missing[@]} missing; run cmake/install_dependencies.sh without --check to install"
+    exit 1
+  fi
+  if [[ $(id -u) -ne 0 ]] && ! command -v sudo >/dev/null; then
+    fail "not root, and no sudo. Ask an administrator to run: apt-get install ${missing[*]}"
+  fi
+  note "installing with apt-get: ${missing[*]}"
+  as_root apt-get update -qq || note "apt-get update reported errors; going on with the package lists at hand"
+  as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+    fail "apt-get could not install: ${missing[*]} (see its message above; Ubuntu needs its 'universe' component)"
+  hash -r
+fi
+
+version=$(found_cmake_version)
+at_least "${version:-0}" "$MIN_CMAKE" || explain_old_cmake "${version:-(none)}"
+note "all ${#PACKAGES[@]} dependencies are there (cmake $version)"
