@@ -13,7 +13,8 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The caller asked for something that makes no sense: an unknown or contradictory option. Programs exit with 2.
+/// The caller asked for something that makes no sense: an unknown or contradictory option. Programs exit
+/// with 2.
 class UsageError : public Error {
  public:
   using Error::Error;

@@ -48,7 +48,8 @@ inline const std::string& require_one_of(const std::string& what, const std::str
                                          const std::vector<std::string>& allowed) {
   if (std::find(allowed.begin(), allowed.end(), word) != allowed.end()) return word;
   std::string message = concat(what, ": unknown value '", word, "'");
-  if (const auto near = nearest_name(word, allowed); !near.empty()) message += concat("; did you mean '", near, "'?");
+  if (const auto near = nearest_name(word, allowed); !near.empty())
+    message += concat("; did you mean '", near, "'?");
   message += "; it is one of:";
   for (const auto& name : allowed) message += " " + name;
   throw UsageError(message);
@@ -56,9 +57,9 @@ inline const std::string& require_one_of(const std::string& what, const std::str
 
 /// What a program accepts, and how it says so.
 struct CommandLine {
-  std::string usage;    // "demix-eval DATA CHECKPOINT [options]"
-  std::string purpose;  // one or two sentences
-  std::string example;  // a command that works, shown by --help
+  std::string usage;                         // "demix-eval DATA CHECKPOINT [options]"
+  std::string purpose;                       // one or two sentences
+  std::string example;                       // a command that works, shown by --help
   std::vector<std::string> positional = {};  // names of options that also stand without a dash, in order
   boost::program_options::options_description options = {};
 
@@ -69,7 +70,9 @@ struct CommandLine {
   }
 
   void print_help(std::ostream& out) const {
-    out << "usage: " << usage << "\n\n" << purpose << "\n\n" << options << "\nExample:\n  " << example << "\n";
+    out << "usage: " << usage << "\n\n"
+        << purpose << "\n\n"
+        << options << "\nExample:\n  " << example << "\n";
   }
 
   /// Parses the command line and, with --config, an ini file of `name = value` lines; the command line wins.
@@ -78,12 +81,13 @@ struct CommandLine {
     namespace po = boost::program_options;
     options.add_options()("config", po::value<std::string>()->value_name("FILE"),
                           "read further options from an ini file of 'name = value' lines")("help,h",
-                                                                                            "print this text");
+                                                                                           "print this text");
     po::positional_options_description order;
     for (const auto& name : positional) order.add(name.c_str(), 1);
     try {
       const auto style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
-      po::store(po::command_line_parser(argc, argv).options(options).positional(order).style(style).run(), values);
+      po::store(po::command_line_parser(argc, argv).options(options).positional(order).style(style).run(),
+                values);
       if (values.count("help")) {
         print_help(std::cout);
         return false;

@@ -1,0 +1,126 @@
+#pragma once
+// The CPU device: OpenMP threads for row kernels, oneDNN for GEMM.
+
+#include <omp.h>
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
+#include <cstring>
+#include <dnnl.hpp>
+#include <new>
+#include <vector>
+
+#include "demix/core/error.hpp"
+#include "demix/device/concepts.hpp"
+#include "demix/device/cpu_team.hpp"
+
+namespace demix::device {
+
+/// While it lives, this thread takes denormal numbers for zero: Adam's moments of rarely seen tokens decay
+/// into them, and arithmetic on denormals is up to a hundred times slower.
+class FlushDenormals {
+ public:
+#if defined(__SSE__)
+  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
+  ~FlushDenormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#else
+  FlushDenormals() {}
+  ~FlushDenormals() {}
+#endif
+ public:
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+};
+
+/// Memory is the host's, so copies are memcpy, and every call returns when its work is done. The number of
+/// threads is OpenMP's (OMP_NUM_THREADS, or omp_set_num_threads before the first use).
+class Cpu {
+ public:
+  static constexpr const char* name = "cpu";
+  static constexpr std::size_t alignment = 64;
+
+  template <class T>
+  T* allocate(std::size_t n) {
+    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(alignment)));
+  }
+  template <class T>
+  void deallocate(T* pointer, std::size_t) noexcept {
+    ::operator delete(pointer, std::align_val_t(alignment));
+  }
+  template <class T>
+  void copy(T* to, const T* from, std::size_t n) {
+    if (n) std::memcpy(to, from, n * sizeof(T));
+  }
+  template <class T>
+  void copy_to_device(T* to, const T* from, std::size_t n) {
+    copy(to, from, n);
+  }
+  template <class T>
+  void copy_to_host(T* to, const T* from, std::size_t n) {
+    copy(to, from, n);
+  }
+  template <class T>
+  void fill_zero(T* to, std::size_t n) {
+    if (n) std::memset(to, 0, n * sizeof(T));
+  }
+  void synchronize() {}
+
+  int threads() const { return omp_get_max_threads(); }
+  /// The calling thread's number inside parallel_for, in [0, threads()).
+  int thread_index() const { return omp_get_thread_num(); }
+
+  /// f(i) for every i in [0, n), each thread a contiguous range.
+  template <class F>
+  void parallel_for(std::size_t n, const F& f) {
+#pragma omp parallel
+    {
+      const FlushDenormals guard;
+#pragma omp for schedule(static)
+      for (std::size_t i = 0; i < n; ++i) f(i);
+    }
+  }
+
+  template <class Kernel>
+  void rows(std::size_t n, const Kernel& kernel) {
+    parallel_for(n, [&kernel](std::size_t r) {
+      CpuTeam team;
+      kernel(team, r);
+    });
+  }
+
+  /// oneDNN's sgemm. Inside a parallel region it runs on the calling thread alone.
+  void gemm(Transpose ta, Transpose tb, std::size_t m, std::size_t n, std::size_t k, float alpha,
+            const float* a, std::size_t lda, const float* b, std::size_t ldb, float beta, float* c,
+            std::size_t ldc) {
+    const auto status = dnnl_sgemm(flag(ta), flag(tb), signed_size(m), signed_size(n), signed_size(k), alpha,
+                                   a, signed_size(lda), b, signed_size(ldb), beta, c, signed_size(ldc));
+    require(status == dnnl_success, "oneDNN sgemm failed with status ", static_cast<int>(status),
+            " for m=", m, " n=", n, " k=", k, " lda=", lda, " ldb=", ldb, " ldc=", ldc);
+  }
+
+  /// A plain loop, for verification in double precision.
+  void gemm(Transpose ta, Transpose tb, std::size_t m, std::size_t n, std::size_t k, double alpha,
+            const double* a, std::size_t lda, const double* b, std::size_t ldb, double beta, double* c,
+            std::size_t ldc) {
+    for (std::size_t i = 0; i < m; ++i)
+      for (std::size_t j = 0; j < n; ++j) {
+        double sum = 0;
+        for (std::size_t l = 0; l < k; ++l)
+          sum += (ta == Transpose::yes ? a[l * lda + i] : a[i * lda + l]) *
+                 (tb == Transpose::yes ? b[j * ldb + l] : b[l * ldb + j]);
+        c[i * ldc + j] = alpha * sum + (beta == 0 ? 0 : beta * c[i * ldc + j]);
+      }
+  }
+
+ private:
+  static char flag(Transpose t) { return t == Transpose::yes ? 'T' : 'N'; }
+  static dnnl_dim_t signed_size(std::size_t n) { return static_cast<dnnl_dim_t>(n); }
+};
+
+static_assert(Device<Cpu>);
+
+}  // namespace demix::device

@@ -1,0 +1,80 @@
+#pragma once
+// The input embedding of a model: tokens times sqrt(C), plus learned or sinusoidal positions.
+
+#include <cmath>
+#include <vector>
+
+#include "demix/core/precision.hpp"
+#include "demix/model/config.hpp"
+#include "demix/model/parameters.hpp"
+#include "demix/ops/dropout.hpp"
+#include "demix/ops/embedding.hpp"
+
+namespace demix {
+
+/// The table of fixed positions (Vaswani et al. 2017, section 3.5) in the field's tensor2tensor form: sines
+/// in the first half of a row and cosines in the second, wavelengths from 2 pi to 10000 2 pi. Row p is
+/// position p; the padding row is zero. [T + 2, C], row-major.
+template <class T>
+std::vector<T> sinusoidal_positions(std::size_t positions, std::size_t width) {
+  const std::size_t rows = positions + ops::position_offset, half = width / 2;
+  std::vector<T> table(rows * width, T(0));
+  for (std::size_t p = 0; p < rows; ++p) {
+    if (p == static_cast<std::size_t>(pad_token)) continue;
+    for (std::size_t i = 0; i < half; ++i) {
+      const double frequency =
+          std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half - 1));
+      table[p * width + i] = static_cast<T>(std::sin(static_cast<double>(p) * frequency));
+      table[p * width + half + i] = static_cast<T>(std::cos(static_cast<double>(p) * frequency));
+    }
+  }
+  return table;
+}
+
+template <device::Device D, Precision P>
+class InputEmbedding {
+ public:
+  using T = typename P::compute_type;
+  using Arena = ParameterArena<D, typename P::master_type>;
+  static constexpr std::uint32_t dropout_site = 0;
+
+  InputEmbedding(D& device, ParameterLayout& layout, const ModelConfig& config)
+      : scale_(std::sqrt(static_cast<T>(config.d_model))), sinusoids_(device) {
+    const auto init = Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model)), pad_token);
+    tokens_ = layout.shared.matrix("decoder.embed_tokens.weight", config.vocabulary, config.d_model, init);
+    const std::size_t rows = config.tokens_per_sample + ops::position_offset;
+    learned_ = config.positions == Positions::learned;
+    if (learned_)
+      positions_ = layout.shared.matrix("decoder.embed_positions.weight", rows, config.d_model, init);
+    else
+      sinusoids_.assign(sinusoidal_positions<T>(config.tokens_per_sample, config.d_model));
+  }
+
+  ParameterRef token_table() const { return tokens_; }
+
+  /// x [B T, C] of the batch's source tokens (device memory), with dropout. Overwrites x.
+  void forward(D& device, const Arena& values, const Token* tokens, std::size_t sequence_length,
+               const ops::Dropout& dropout, Matrix<T> x) const {
+    const Matrix<const T> positions =
+        learned_ ? values.shared(positions_)
+                 : Matrix<const T>(sinusoids_.data(), sinusoids_.size() / x.cols, x.cols);
+    ops::embedding(device, tokens, values.shared(tokens_), positions, sequence_length, scale_, x);
+    if (dropout.active()) ops::dropout_scale(device, x, dropout.at(dropout_site), x);
+  }
+
+  /// dx [B T, C] is the gradient by forward's x; it is masked in place. Parameter gradients accumulate.
+  void backward(D& device, Arena& gradients, const ops::TokenGroups<D>& groups, std::size_t sequence_length,
+                const ops::Dropout& dropout, Matrix<T> dx) const {
+    if (dropout.active()) ops::dropout_scale(device, dx, dropout.at(dropout_site), dx);
+    ops::embedding_backward(device, groups, dx, scale_, gradients.shared(tokens_));
+    if (learned_) ops::position_backward(device, dx, sequence_length, gradients.shared(positions_));
+  }
+
+ private:
+  T scale_;
+  bool learned_ = false;
+  ParameterRef tokens_, positions_;
+  device::Array<D, T> sinusoids_;
+};
+
+}  // namespace demix

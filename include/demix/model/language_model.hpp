@@ -1,0 +1,232 @@
+#pragma once
+// The language model: embedding, blocks, final norm, output projection, loss; composed from policies.
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "demix/core/precision.hpp"
+#include "demix/model/batch.hpp"
+#include "demix/model/block.hpp"
+#include "demix/model/concepts.hpp"
+#include "demix/model/config.hpp"
+#include "demix/model/embedding.hpp"
+#include "demix/model/parameters.hpp"
+#include "demix/ops/softmax_cross_entropy.hpp"
+
+namespace demix {
+
+/// A decoder-only transformer. Stateless apart from its parameter values and its buffers: the optimizer, the
+/// ranks and the data are other people's business. Not thread-safe; all members but the constructor wait for
+/// the device.
+template <device::Device D, Precision P, AttentionPolicy<D, P> Attention, NormPolicy<D, P> Norm,
+          FeedForwardPolicy<D, P> FFN, ConditioningPolicy Conditioning>
+class LanguageModel {
+ public:
+  using DeviceType = D;
+  using T = typename P::compute_type;
+  using Arena = ParameterArena<D, typename P::master_type>;
+  static constexpr bool has_experts = FFN::has_experts;
+  static constexpr std::size_t prefix_length = Conditioning::prefix_length;
+
+  /// `config.vocabulary` counts the dictionary alone; the conditioning's tokens are added here. Values start
+  /// from `seed`. The device must outlive the model. Throws UsageError for a configuration that is not a
+  /// model.
+  LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains, Seed seed)
+      : device_(&device),
+        dictionary_size_(config.vocabulary),
+        config_(with_vocabulary(std::move(config), domains.size())),
+        domains_(std::move(domains)),
+        embedding_(device, layout_, config_),
+        blocks_(make_blocks(layout_, config_)),
+        final_norm_(layout_, "decoder.layer_norm", config_),
+        output_(output_projection(layout_, config_, embedding_)),
+        values_(device, layout_, domains_.size()),
+        workspace_(device),
+        final_saved_(device),
+        final_(device),
+        final_gradient_(device),
+        stream_gradient_(device),
+        logits_(device),
+        losses_(device),
+        source_(device),
+        target_(device),
+        groups_(device) {
+    initialize(device, layout_, seed, values_);
+  }
+
+  D& device() { return *device_; }
+  const ModelConfig& config() const { return config_; }
+  const std::vector<std::string>& domains() const { return domains_; }
+  const ParameterLayout& layout() const { return layout_; }
+  Arena& values() { return values_; }
+  const Arena& values() const { return values_; }
+  /// A zeroed arena in the model's layout: gradients or optimizer moments.
+  Arena make_arena() { return Arena(*device_, layout_, domains_.size()); }
+  std::size_t dictionary_size() const { return dictionary_size_; }
+  /// How many tokens of text a sequence of T positions holds.
+  std::size_t text_length() const { return config_.tokens_per_sample - prefix_length; }
+
+  /// -log p of every target of the batch, [B T] in its order, 0 where the target is ignored.
+  std::vector<T> token_losses(const Batch& text) {
+    const Batch batch = prepare(text);
+    forward(batch, {}, false);
+    output_layer(batch.rows(), [this](Matrix<T> logits, std::size_t first, Matrix<T> losses) {
+      ops::cross_entropy(*device_, logits, target_.data() + first, losses);
+    });
+    return text_losses(batch);
+  }
+
+  /// The same, with dropout, and adds the gradient of the sum of the losses to `gradients`.
+  std::vector<T> accumulate_gradients(const Batch& text, const ops::Dropout& dropout, Arena& gradients) {
+    const Batch batch = prepare(text);
+    forward(batch, dropout, true);
+    const auto d_final = final_gradient_.matrix(batch.rows(), config_.d_model);
+    const auto h = final_.matrix(batch.rows(), config_.d_model);
+    output_layer(batch.rows(), [&](Matrix<T> logits, std::size_t first, Matrix<T> losses) {
+      ops::cross_entropy_with_gradient(*device_, logits, target_.data() + first, losses);
+      const auto last = first + logits.rows;
+      ops::linear_backward_input(*device_, logits, values_.shared(output_), d_final.slice_rows(first, last));
+      ops::linear_backward_weight(*device_, logits, h.slice_rows(first, last), gradients.shared(output_));
+    });
+    backward(batch, dropout, d_final, gradients);
+    return text_losses(batch);
+  }
+
+  /// The logits of every position of the batch, [B (prefix + T), V], row-major.
+  std::vector<T> logits(const Batch& text) {
+    const Batch batch = prepare(text);
+    forward(batch, {}, false);
+    std::vector<T> result(batch.rows() * config_.vocabulary);
+    output_layer(batch.rows(), [&](Matrix<T> logits, std::size_t first, Matrix<T>) {
+      device_->copy_to_host(result.data() + first * logits.cols, logits.data, logits.size());
+    });
+    return result;
+  }
+
+ private:
+  using BlockType = Block<D, P, Attention, Norm, FFN>;
+  using FinalNorm = typename Norm::template Layer<D, P>;
+
+  static ModelConfig with_vocabulary(ModelConfig config, std::size_t domains) {
+    config.validate();
+    config.vocabulary += Conditioning::extra_tokens(domains);
+    if (config.tokens_per_sample <= prefix_length)
+      throw UsageError(concat("--tokens-per-sample ", config.tokens_per_sample,
+                              " leaves no room for text after ", prefix_length, " token of conditioning"));
+    return config;
+  }
+
+  static std::vector<BlockType> make_blocks(ParameterLayout& layout, const ModelConfig& config) {
+    std::vector<BlockType> blocks;
+    for (std::size_t l = 0; l < config.layers; ++l) blocks.emplace_back(layout, l, config);
+    return blocks;
+  }
+
+  static ParameterRef output_projection(ParameterLayout& layout, const ModelConfig& config,
+                                        const InputEmbedding<D, P>& embedding) {
+    if (config.tied_embeddings) return embedding.token_table();
+    layout.shared.align();
+    return layout.shared.matrix("decoder.output_projection.weight", config.vocabulary, config.d_model,
+                                Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model))));
+  }
+
+  /// Checks the batch, adds the conditioning and sends the tokens to the device.
+  Batch prepare(const Batch& text) {
+    text.validate(dictionary_size_, domains_.size());
+    Batch batch = Conditioning::apply(text, dictionary_size_);
+    require(batch.sequence_length <= config_.tokens_per_sample, "batch: sequences of ", batch.sequence_length,
+            " tokens, but the model has ", config_.tokens_per_sample, " positions");
+    source_.assign(batch.source);
+    target_.assign(batch.target);
+    segments_ = batch.segments;
+    for (auto& segment : segments_) {
+      segment.first *= batch.sequence_length;
+      segment.last *= batch.sequence_length;
+    }
+    return batch;
+  }
+
+  /// Fills final_ [N, C], the final norm's output, keeping the blocks' activations only where a backward pass
+  /// follows.
+  void forward(const Batch& batch, const ops::Dropout& dropout, bool keep) {
+    const std::size_t rows = batch.rows(), width = config_.d_model;
+    while (saved_.size() < (keep ? blocks_.size() : 1)) saved_.emplace_back(*device_);
+    while (streams_.size() < (keep ? blocks_.size() + 1 : 2)) streams_.emplace_back(*device_);
+    embedding_.forward(*device_, values_, source_.data(), batch.sequence_length, dropout, stream(0, rows));
+    for (std::size_t l = 0; l < blocks_.size(); ++l)
+      blocks_[l].forward(*device_, values_, batch.sequence_length, segments_, stream(keep ? l : l % 2, rows),
+                         dropout, stream(keep ? l + 1 : (l + 1) % 2, rows), saved_[keep ? l : 0], workspace_);
+    final_norm_.forward(*device_, values_, stream(keep ? blocks_.size() : blocks_.size() % 2, rows),
+                        final_.matrix(rows, width), final_saved_);
+  }
+
+  void backward(const Batch& batch, const ops::Dropout& dropout, Matrix<T> d_final, Arena& gradients) {
+    const std::size_t rows = batch.rows();
+    const auto dx = stream_gradient_.matrix(rows, config_.d_model);
+    device_->fill_zero(dx.data, dx.size());
+    final_norm_.backward_accumulate(*device_, values_, gradients, stream(blocks_.size(), rows), d_final, dx,
+                                    final_saved_, workspace_);
+    for (std::size_t l = blocks_.size(); l-- > 0;)
+      blocks_[l].backward(*device_, values_, gradients, batch.sequence_length, segments_, stream(l, rows),
+                          dropout, dx, saved_[l], workspace_);
+    groups_.assign(batch.source);
+    embedding_.backward(*device_, gradients, groups_, batch.sequence_length, dropout, dx);
+  }
+
+  /// consume(logits [n, V], first row, losses [1, n]) over chunks of rows, so that the logits never take more
+  /// than output_chunk_bytes, or one row.
+  template <class Consume>
+  void output_layer(std::size_t rows, Consume consume) {
+    const std::size_t chunk = std::max<std::size_t>(1, output_chunk_bytes / (config_.vocabulary * sizeof(T)));
+    const auto h = final_.matrix(rows, config_.d_model);
+    const auto losses = losses_.matrix(1, rows);
+    for (std::size_t first = 0; first < rows; first += chunk) {
+      const std::size_t last = std::min(first + chunk, rows);
+      const auto logits = logits_.matrix(last - first, config_.vocabulary);
+      ops::linear(*device_, h.slice_rows(first, last), values_.shared(output_), logits);
+      consume(logits, first, losses.slice_cols(first, last));
+    }
+  }
+
+  /// The losses on the host, without the rows of the prefix.
+  std::vector<T> text_losses(const Batch& batch) {
+    std::vector<T> losses = losses_.to_host(batch.rows());
+    if constexpr (prefix_length > 0) {
+      std::size_t kept = 0;
+      for (std::size_t r = 0; r < losses.size(); ++r)
+        if (r % batch.sequence_length >= prefix_length) losses[kept++] = losses[r];
+      losses.resize(kept);
+    }
+    return losses;
+  }
+
+  Matrix<T> stream(std::size_t l, std::size_t rows) { return streams_[l].matrix(rows, config_.d_model); }
+
+  static constexpr std::size_t output_chunk_bytes = std::size_t{64} << 20;
+
+  D* device_;
+  std::size_t dictionary_size_;
+  ModelConfig config_;
+  std::vector<std::string> domains_;
+  ParameterLayout layout_;
+  InputEmbedding<D, P> embedding_;
+  std::vector<BlockType> blocks_;
+  FinalNorm final_norm_;
+  ParameterRef output_;
+  Arena values_;
+
+  Workspace<D, T> workspace_;
+  std::deque<typename BlockType::Activations>
+      saved_;                                // one per block where a backward pass follows, else one
+  std::deque<device::Array<D, T>> streams_;  // [N, C]: the input of each block, and the last one's output
+  typename FinalNorm::Activations final_saved_;
+  device::Array<D, T> final_, final_gradient_, stream_gradient_;  // [N, C]
+  device::Array<D, T> logits_;                                    // [chunk, V]
+  device::Array<D, T> losses_;                                    // [N]
+  device::Array<D, Token> source_, target_;
+  ops::TokenGroups<D> groups_;
+  std::vector<Segment> segments_;  // in rows
+};
+
+}  // namespace demix
