@@ -20,7 +20,9 @@ MAX_CHARACTERS = 100_000  # of a document; longer ones are split
 
 
 def unique(documents: Iterable[Document], domain: str) -> Iterator[Document]:
-    """Tidies the documents, splits long ones, drops empty ones and copies, and makes the ids DOMAIN/ID[~N] unique."""
+    """Tidies the documents, splits long ones, drops empty ones and copies, and makes the ids DOMAIN/ID[~N]
+    unique.
+    """
     texts: set[bytes] = set()
     ids: dict[str, int] = {}
     for document in (part for whole in documents for part in split_long(whole, MAX_CHARACTERS)):
@@ -68,7 +70,9 @@ def check_plausible(domain: Domain, documents: list[Document]) -> None:
 
 
 def write_jsonl(path: Path, documents: list[Document]) -> None:
-    """Writes one {"text", "id"} object a line, beside the final name first: a file with that name is complete."""
+    """Writes one {"text", "id"} object a line, beside the final name first: a file with that name is
+    complete.
+    """
     partial = path.with_name(path.name + ".partial")
     with open(partial, "w", encoding="utf-8") as file:
         for document in documents:
@@ -80,7 +84,9 @@ def write_jsonl(path: Path, documents: list[Document]) -> None:
 
 
 def build(domain: Domain, cache: PackageCache, path: Path, max_bytes: int | None) -> list[Document]:
-    """Fetches, reads, checks and writes one domain; returns what it wrote. Raises FetchError, ValueError and the like."""
+    """Fetches, reads, checks and writes one domain; returns what it wrote. Raises FetchError, ValueError and
+    the like.
+    """
     with tempfile.TemporaryDirectory(prefix="demix-corpus-") as folder:
         for package in domain.packages:
             if package == BOOST:
@@ -106,7 +112,9 @@ def list_domains() -> None:
     for domain in DOMAINS:
         use = "novel" if domain.novel else "training"
         packages = ", ".join(domain.packages)
-        print(f"{domain.name:<12}{use:<10}{domain.documents:>10}{domain.megabytes:>7.1f}  {domain.licence:<22}{packages}")
+        print(
+            f"{domain.name:<12}{use:<10}{domain.documents:>10}{domain.megabytes:>7.1f}  {domain.licence:<22}{packages}"
+        )
 
 
 def positive(text: str) -> int:
@@ -123,7 +131,7 @@ def default_cache() -> Path:
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Writes OUT/DOMAIN.jsonl, one {\"text\", \"id\"} object a line, for 8 training domains. The text comes "
+        description='Writes OUT/DOMAIN.jsonl, one {"text", "id"} object a line, for 8 training domains. The text comes '
         "from Debian packages, fetched with apt-get (about 80 MB for all domains); nothing is installed. A finished "
         "domain is not built again; remove its file to have it rebuilt.",
         epilog="Exit status: 0 all domains are there, 1 some are missing, 2 wrong usage.",
@@ -131,10 +139,19 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("output", metavar="OUT", type=Path, nargs="?", help="folder for the .jsonl files")
     parser.add_argument("--domains", metavar="A,B,...", help="only these domains, training or novel")
     parser.add_argument("--novel", action="store_true", help="the 4 novel domains too")
-    parser.add_argument("--max-bytes-per-domain", metavar="N", type=positive,
-                        help="at most N bytes of text per domain: a fixed sample of its documents")  # fmt: skip
-    parser.add_argument("--cache", metavar="DIR", type=Path, default=default_cache(),
-                        help="folder for fetched packages (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--max-bytes-per-domain",
+        metavar="N",
+        type=positive,
+        help="at most N bytes of text per domain: a fixed sample of its documents",
+    )
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        type=Path,
+        default=default_cache(),
+        help="folder for fetched packages (default: %(default)s)",
+    )
     parser.add_argument("--list", action="store_true", help="list the domains and their sources, and exit")
     options = parser.parse_args(arguments)
     if options.output is None and not options.list:
@@ -167,16 +184,28 @@ def main(arguments: list[str]) -> int:
         start = time.monotonic()
         try:
             documents = build(domain, cache, path, options.max_bytes_per_domain)
-        except Exception as error:  # whatever is wrong with one domain's package, the others can still be built
+        except (
+            Exception
+        ) as error:  # whatever is wrong with one domain's package, the others can still be built
             missing.append(domain.name)
-            print(f"build_corpus: error: domain {domain.name} is missing: {describe(error)}", file=sys.stderr, flush=True)
+            print(
+                f"build_corpus: error: domain {domain.name} is missing: {describe(error)}",
+                file=sys.stderr,
+                flush=True,
+            )
             continue
         seconds = time.monotonic() - start
         megabytes = size(documents) / 1e6
-        print(f"{domain.name:<12}{len(documents):>6} documents {megabytes:>7.2f} MB {seconds:>6.1f} s", flush=True)
+        print(
+            f"{domain.name:<12}{len(documents):>6} documents {megabytes:>7.2f} MB {seconds:>6.1f} s",
+            flush=True,
+        )
     if missing:
-        print(f"build_corpus: error: {len(missing)} of {len(options.domains)} domains are missing: "
-              f"{', '.join(missing)}", file=sys.stderr)  # fmt: skip
+        print(
+            f"build_corpus: error: {len(missing)} of {len(options.domains)} domains are missing: "
+            f"{', '.join(missing)}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

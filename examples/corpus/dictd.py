@@ -12,7 +12,9 @@ _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def base64_number(digits: str) -> int:
-    """The number that dictd writes with base-64 digits, most significant first. Raises ValueError for another digit."""
+    """The number that dictd writes with base-64 digits, most significant first. Raises ValueError for another
+    digit.
+    """
     value = 0
     for digit in digits:
         value = 64 * value + _BASE64.index(digit)
@@ -38,19 +40,30 @@ def _join_lines(text: str) -> str:
 
 
 # The Collaborative International Dictionary of English writes letters outside ASCII as [names].
-_ACCENT_BEFORE = {"'": "\u0301", "`": "\u0300", '"': "\u0308", "^": "\u0302", "~": "\u0303", "=": "\u0304",
-                  "-": "\u0304", ",": "\u0327", ".": "\u0307"}
-_NAMED = {
-    "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "imac": "ī", "aum": "ä", "eth": "ð", "thorn": "þ", "yogh": "ȝ",
-    "ng": "ŋ", "th": "th", "root": "√", "add": "ạ", "udd": "ụ", "asl": "ȧ", "oo": "oo", "deg": "°", "sect": "§",
-    "para": "¶", "pounds": "£", "sharp": "♯", "flat": "♭", "times": "×", "div": "÷", "divby": "÷", "middot": "·",
-    "rarr": "→", "prime": "′", "min": "′", "sec": "″", "nbsp": " ", "hand": "☞", "ldqo": "“", "rdqo": "”", "frac12": "½",
-    "frac14": "¼", "frac34": "¾", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η",
-    "theta": "θ", "iota": "ι", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "pi": "π", "rho": "ρ", "sigma": "σ",
-    "tau": "τ", "upsilon": "υ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "omicron": "ο",
-}  # fmt: skip
-_SYMBOL = re.compile(r"""\[(?:(?P<accent>['`"^~=.,-])(?P<after>[A-Za-z]{1,2})|(?P<before>[A-Za-z]{1,2})\^"""
-                     r"""|(?P<name>[A-Za-z]{2,7}(?:12|14|34)?)|(?P<digit>\d))\]""")
+_ACCENT_BEFORE = {
+    "'": "\u0301",
+    "`": "\u0300",
+    '"': "\u0308",
+    "^": "\u0302",
+    "~": "\u0303",
+    "=": "\u0304",
+    "-": "\u0304",
+    ",": "\u0327",
+    ".": "\u0307",
+}
+_NAMED = dict(
+    pair.split("=")
+    for pair in """
+    ae=æ AE=Æ oe=œ OE=Œ imac=ī aum=ä eth=ð thorn=þ yogh=ȝ ng=ŋ th=th root=√ add=ạ udd=ụ asl=ȧ oo=oo deg=°
+    sect=§ para=¶ pounds=£ sharp=♯ flat=♭ times=× div=÷ divby=÷ middot=· rarr=→ prime=′ min=′ sec=″ hand=☞
+    ldqo=“ rdqo=” frac12=½ frac14=¼ frac34=¾ alpha=α beta=β gamma=γ delta=δ epsilon=ε eta=η theta=θ iota=ι
+    kappa=κ lambda=λ mu=μ nu=ν pi=π rho=ρ sigma=σ tau=τ upsilon=υ phi=φ chi=χ psi=ψ omega=ω omicron=ο
+""".split()
+)
+_SYMBOL = re.compile(
+    r"""\[(?:(?P<accent>['`"^~=.,-])(?P<after>[A-Za-z]{1,2})|(?P<before>[A-Za-z]{1,2})\^"""
+    r"""|(?P<name>[A-Za-z]{2,7}(?:12|14|34)?)|(?P<digit>\d))\]"""
+)
 
 
 def _symbol(match: re.Match) -> str:
@@ -69,7 +82,9 @@ _SOURCE = re.compile(
 
 
 def clean_gcide(entry: str) -> str:
-    """An entry of the dictionary of English: no source tags or link braces, real letters, a numbered sense a line."""
+    """An entry of the dictionary of English: no source tags or link braces, real letters, a numbered sense a
+    line.
+    """
     entry = _SOURCE.sub("", entry)
     entry = _SYMBOL.sub(_symbol, re.sub(r"[{}]", "", entry))
     entry = re.sub(r"\n(?= {3,6}(?:\d+\.|\([a-z]\)) )", "\n\n", entry)
@@ -78,7 +93,9 @@ def clean_gcide(entry: str) -> str:
 
 def english(root: Path) -> Iterator[Document]:
     """The Collaborative International Dictionary of English: pages of about 4 KB of entries."""
-    entries = (Document(word, clean_gcide(text)) for word, text in read_entries(root / "usr/share/dictd/gcide"))
+    entries = (
+        Document(word, clean_gcide(text)) for word, text in read_entries(root / "usr/share/dictd/gcide")
+    )
     return pages((entry for entry in entries if len(entry.text) > 60), 4096)
 
 
@@ -86,7 +103,8 @@ _LAST_CHANGE = re.compile(r"\n\s*\((?:19|20)\d\d-\d\d-\d\d\)\s*$")
 _SUBJECT = re.compile(r"^\s*<[a-z][^<>]{1,60}>\s*", re.M)
 _EDITOR_NOTE = re.compile(r"\n\s*\[(?:\{Jargon File\}|[A-Z][A-Za-z ]{2,20}\?)\]\.?[ ]*(?=\n|$)")
 _ABOUT_ITSELF = re.compile(
-    r"Free Documentation License|Please refer to the dictionary as|^Acknowledgements$|^Missing definition$", re.I | re.M
+    r"Free Documentation License|Please refer to the dictionary as|^Acknowledgements$|^Missing definition$",
+    re.I | re.M,
 )
 
 

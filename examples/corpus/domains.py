@@ -18,7 +18,9 @@ from text import Document
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain: its packages, the function that reads documents from their files, and what one version of it held."""
+    """A domain: its packages, the function that reads documents from their files, and what one version of it
+    held.
+    """
 
     name: str
     packages: tuple[str, ...]

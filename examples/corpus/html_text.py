@@ -16,7 +16,9 @@ _HEADINGS = frozenset("h1 h2 h3 h4".split())
 
 
 class Block(NamedTuple):
-    """A run of text without a block-level tag in it; the tag is the innermost one that opened or closed before it."""
+    """A run of text without a block-level tag in it; the tag is the innermost one that opened or closed
+    before it.
+    """
 
     tag: str
     text: str
@@ -70,7 +72,9 @@ def html_blocks(html: str) -> list[Block]:
     return parser.blocks
 
 
-def sections(name: str, blocks: list[Block], repeated: RepeatedParagraphs, min_length: int) -> Iterator[Document]:
+def sections(
+    name: str, blocks: list[Block], repeated: RepeatedParagraphs, min_length: int
+) -> Iterator[Document]:
     """A document per heading (h1 to h4) that has at least `min_length` characters of text not seen before."""
     parts: list[list[str]] = [[]]
     for block in blocks:
@@ -85,7 +89,9 @@ def sections(name: str, blocks: list[Block], repeated: RepeatedParagraphs, min_l
 
 
 # Lists of links and of books, and news of the web site.
-_NOT_PROSE = re.compile(r"(alinks|arlinks|links|biblio|book|contact|index|new|pdf|translations|supplementary)")
+_NOT_PROSE = re.compile(
+    r"(alinks|arlinks|links|biblio|book|contact|index|new|pdf|translations|supplementary)"
+)
 _NAVIGATION = re.compile(r'<a [^>]*class="page-(previous|up|next)".*?</a>', re.S)
 
 

@@ -17,7 +17,8 @@ class PackageCache:
         self._folder = folder.absolute()
         self._debs = self._folder / "debs"
         self._debs.mkdir(parents=True, exist_ok=True)
-        # Without the sandbox option apt warns, when run by root, that its user _apt cannot write to the folder.
+        # Without the sandbox option apt warns, when run by root, that its user _apt cannot write to the
+        # folder.
         self._options = ["-o", "APT::Sandbox::User=root"]
         self._updated = False
 
@@ -49,12 +50,16 @@ class PackageCache:
         raise FetchError(f"apt knows no package named like {pattern}")
 
     def unpack(self, deb: Path, root: Path) -> None:
-        """Unpacks the files of a package under `root`. Raises FetchError and forgets the file when it is damaged."""
+        """Unpacks the files of a package under `root`. Raises FetchError and forgets the file when it is
+        damaged.
+        """
         root.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(["dpkg-deb", "-x", deb, root], capture_output=True, text=True)
         if done.returncode != 0:
             deb.unlink()
-            raise FetchError(f"{deb.name} is damaged ({done.stderr.strip()}); removed, run again to fetch it anew")
+            raise FetchError(
+                f"{deb.name} is damaged ({done.stderr.strip()}); removed, run again to fetch it anew"
+            )
 
     def _download(self, package: str) -> bool:
         """Downloads into a folder of its own first, so that an interrupted download leaves no half .deb file."""
@@ -71,7 +76,9 @@ class PackageCache:
         return True
 
     def _use_fresh_lists(self) -> None:
-        """Fetches apt's package lists into the cache: the system's may be missing or stale, and belong to root."""
+        """Fetches apt's package lists into the cache: the system's may be missing or stale, and belong to
+        root.
+        """
         if self._updated:
             return
         self._updated = True
@@ -96,7 +103,9 @@ class PackageCache:
                 env={**os.environ, "LC_ALL": "C"},
             )
         except FileNotFoundError:
-            raise FetchError(f"{tool} not found: the built-in text is read from Debian packages with apt") from None
+            raise FetchError(
+                f"{tool} not found: the built-in text is read from Debian packages with apt"
+            ) from None
 
 
 def one_line_error(stderr: str) -> str:

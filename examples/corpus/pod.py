@@ -8,6 +8,7 @@ from pathlib import Path
 
 from text import Document, Paragraph, RepeatedParagraphs, decode, join_paragraphs, one_line
 
+
 @functools.cache
 def _next_event(closing: str) -> re.Pattern:
     """Finds the end of the code that we are in (`closing`, or never) and starts of codes inside it."""
@@ -121,9 +122,12 @@ def read_sections(pod: str) -> list[_Section]:
 
 
 # Licences, tables made by programs, translated readmes; and sections alike in every page.
-_SKIPPED_PAGES = frozenset("perltoc perlcn perljp perlko perltw perluniprops perlmodlib perlgpl perlartistic".split())
+_SKIPPED_PAGES = frozenset(
+    "perltoc perlcn perljp perlko perltw perluniprops perlmodlib perlgpl perlartistic".split()
+)
 _SKIPPED_SECTIONS = re.compile(
-    r"acknowledge?ments?|reporting bugs|give thanks|see also|authors?( .*)?|copyright.*|license.*|history", re.I
+    r"acknowledge?ments?|reporting bugs|give thanks|see also|authors?( .*)?|copyright.*|license.*|history",
+    re.I,
 )
 
 

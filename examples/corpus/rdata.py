@@ -153,7 +153,9 @@ _THE_END = re.compile(r"^\s*(finis|the end)\.?\s*$", re.I | re.M)
 
 
 def chapters(title: str, lines: list[str | None]) -> Iterator[Document]:
-    """The chapters of a novel, each paragraph on one line; what stands before the first or after the end is left out."""
+    """The chapters of a novel, each paragraph on one line; what stands before the first or after the end is
+    left out.
+    """
     text = _THE_END.split("\n".join(line or "" for line in lines))[0]
     text = _VOLUME.sub("", text)
     for number, chapter in enumerate(_CHAPTER.split(text)[1:], start=1):

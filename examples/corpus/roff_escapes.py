@@ -3,23 +3,46 @@
 import re
 import unicodedata
 
-_GLYPHS = {
-    "aq": "'", "oq": "'", "cq": "'", "lq": '"', "rq": '"', "dq": '"', "Lq": '"', "Rq": '"', "Bq": '"', "bq": ",",
-    "Fo": "«", "Fc": "»", "fo": "‹", "fc": "›",
-    "co": "©", "rg": "®", "tm": "™", "em": "--", "en": "-", "hy": "-", "mi": "-", "bu": "*", "ci": "o", "sq": "*",
-    "ti": "~", "ha": "^", "ga": "`", "rs": "\\", "at": "@", "sh": "#", "Do": "$", "ba": "|", "or": "|", "sl": "/",
-    "lB": "[", "rB": "]", "lC": "{", "rC": "}", "la": "<", "ra": ">", "->": "->", "<-": "<-", "+-": "±", "mc": "µ",
-    "de": "°", "sc": "§", "dg": "†", "dd": "‡", "mu": "×", "di": "÷", "pd": "∂", "is": "∫", "if": "∞", "<=": "≤",
-    ">=": "≥", "!=": "≠", "eq": "=", "pl": "+", "ss": "ß", "*a": "α", "*b": "β", "*p": "π", "*m": "µ", "*W": "Ω",
-    "Eu": "€", "Po": "£", "12": "½", "14": "¼", "34": "¾", "S1": "¹", "S2": "²", "S3": "³", "ae": "æ", "oe": "œ",
-    "o/": "ø", "/o": "ø", "ul": "_", "ru": "_", "bs": "", "pc": "·", "^o": "°", "tf": ":.",
-}  # fmt: skip
-_ACCENTS = {"'": "\u0301", "`": "\u0300", ":": "\u0308", "^": "\u0302", "~": "\u0303", ",": "\u0327", "v": "\u030c"}
-_STRINGS = {
-    "lq": '"', "rq": '"', "L\"": '"', "R\"": '"', "Aq": "'", "C`": '"', "C'": '"', "--": "--", "R": "®", "Tm": "™",
-    "la": "<", "ra": ">", "Gt": ">", "Lt": "<", "Am": "&", "dg": "†", "PI": "pi", "C+": "C++",
-}  # fmt: skip
-_SINGLE = {"e": "\\", "E": "\\", "-": "-", " ": " ", "~": " ", "0": " ", "t": "\t", "'": "'", "`": "`", ".": ".", "_": "_"}
+
+def _pairs(table: str) -> dict[str, str]:
+    """A dict from "name glyph name glyph ..."."""
+    words = table.split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+_GLYPHS = _pairs(r"""
+    aq '  oq '  cq '  lq "  rq "  dq "  Lq "  Rq "  Bq "  bq ,  Fo «  Fc »  fo ‹  fc ›  co ©  rg ®  tm ™
+    em --  en -  hy -  mi -  bu *  ci o  sq *  ti ~  ha ^  ga `  rs \  at @  sh #  Do $  ba |  or |  sl /
+    lB [  rB ]  lC {  rC }  la <  ra >  -> ->  <- <-  +- ±  mc µ  de °  sc §  dg †  dd ‡  mu ×  di ÷  pd ∂
+    is ∫  if ∞  <= ≤  >= ≥  != ≠  eq =  pl +  ss ß  *a α  *b β  *p π  *m µ  *W Ω  Eu €  Po £  12 ½  14 ¼
+    34 ¾  S1 ¹  S2 ²  S3 ³  ae æ  oe œ  o/ ø  /o ø  ul _  ru _  pc ·  ^o °  tf :.
+""")
+_ACCENTS = {
+    "'": "\u0301",
+    "`": "\u0300",
+    ":": "\u0308",
+    "^": "\u0302",
+    "~": "\u0303",
+    ",": "\u0327",
+    "v": "\u030c",
+}
+_STRINGS = _pairs(r"""
+    lq "  rq "  L" "  R" "  Aq '  C` "  C' "  -- --  R ®  Tm ™  la <  ra >  Gt >  Lt <  Am &  dg †  PI pi
+    C+ C++
+""")
+_SINGLE = {
+    "e": "\\",
+    "E": "\\",
+    "-": "-",
+    " ": " ",
+    "~": " ",
+    "0": " ",
+    "t": "\t",
+    "'": "'",
+    "`": "`",
+    ".": ".",
+    "_": "_",
+}
 
 _ESCAPE = re.compile(
     r"""\\(?:
@@ -61,5 +84,7 @@ def _plain(match: re.Match) -> str:
 
 
 def unescape(text: str) -> str:
-    """The text as a terminal would show it: fonts, sizes, motions and hyphenation hints dropped, glyphs by name."""
+    """The text as a terminal would show it: fonts, sizes, motions and hyphenation hints dropped, glyphs by
+    name.
+    """
     return _ESCAPE.sub(_plain, text)

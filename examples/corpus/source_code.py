@@ -19,8 +19,12 @@ def clean_source(source: str) -> str:
     return _COMMENT_BLOCK.sub(lambda block: "" if _LEGAL.search(block[0]) else block[0], source)
 
 
-def source_files(base: Path, paths: list[Path], min_length: int, max_length: int = 100_000) -> Iterator[Document]:
-    """A document per written (not generated) file whose cleaned text has from min_length to max_length characters."""
+def source_files(
+    base: Path, paths: list[Path], min_length: int, max_length: int = 100_000
+) -> Iterator[Document]:
+    """A document per written (not generated) file whose cleaned text has from min_length to max_length
+    characters.
+    """
     for path in sorted(paths):
         if path.is_symlink() or not path.is_file():
             continue

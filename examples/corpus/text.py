@@ -41,7 +41,9 @@ def tidy(text: str) -> str:
 
 
 def pages(entries: Iterable[Document], size: int) -> Iterator[Document]:
-    """Joins short entries, in order, into documents of at least `size` characters named after their first entry."""
+    """Joins short entries, in order, into documents of at least `size` characters named after their first
+    entry.
+    """
     batch: list[Document] = []
     length = 0
     for entry in entries:
@@ -59,7 +61,7 @@ def _page(entries: list[Document]) -> Document:
 
 
 def split_long(document: Document, limit: int) -> Iterator[Document]:
-    """The document, cut at empty lines into parts of at most `limit` characters (more where there is no such line)."""
+    """The document, cut at empty lines into parts of at most `limit` characters where that is possible."""
     part: list[str] = []
     length = 0
     number = 1
@@ -73,7 +75,7 @@ def split_long(document: Document, limit: int) -> Iterator[Document]:
 
 
 class Paragraph(NamedTuple):
-    """A piece of a page: "heading1", "heading2", "tag" (of a list item), "example" (verbatim) or "text" (one line)."""
+    """A piece of a page; its kind is "heading1", "heading2", "tag" (of a list item), "example" or "text"."""
 
     kind: str
     text: str
@@ -82,7 +84,7 @@ class Paragraph(NamedTuple):
 class RepeatedParagraphs:
     """Recognises paragraphs that were seen before, ignoring case and punctuation.
 
-    Only paragraphs of `min_letters` or more letters and digits count: short ones (headings, "See also") may recur.
+    Only paragraphs of `min_letters` or more letters and digits count: short ones ("See also") may recur.
     """
 
     def __init__(self, min_letters: int = 80):
@@ -117,6 +119,6 @@ def join_paragraphs(paragraphs: Iterable[Paragraph], repeated: RepeatedParagraph
 
 
 def _drop_empty_headings(kept: list[Paragraph], next_heading: str) -> None:
-    """Before a heading of a kind comes, drops the trailing headings of its level and below ("heading2" is lower)."""
+    """Before a heading comes, drops the trailing headings of its level and below ("heading2" is below)."""
     while kept and kept[-1].kind.startswith("heading") and kept[-1].kind >= next_heading:
         kept.pop()
