@@ -1,7 +1,7 @@
 """The King James Bible of Debian's bible-kjv-text: /usr/lib/bible.data.
 
-The file has a big-endian header (window size at 0x54, number of windows at 0x58, their file offsets from 0x5c on) and
-windows of 64 KiB of text, each compressed by itself with LZW.
+The file has a big-endian header (window size at 0x54, number of windows at 0x58, file offsets from 0x5c on)
+and windows of 64 KiB of text, each compressed by itself with LZW.
 """
 
 import re

@@ -44,7 +44,7 @@ def size(documents: Iterable[Document]) -> int:
 
 
 def sample(documents: list[Document], max_bytes: int) -> list[Document]:
-    """A subset of at most `max_bytes` of text, spread over the whole domain, in order; always the same one."""
+    """A subset of at most `max_bytes` of text, spread over the whole domain, in order; always the same."""
     chosen = set()
     total = 0
     for document in sorted(documents, key=lambda document: hashlib.sha256(document.id.encode()).digest()):
@@ -64,8 +64,8 @@ def check_plausible(domain: Domain, documents: list[Document]) -> None:
     ):
         if not usual / 2 <= found <= usual * 4:
             raise ValueError(
-                f"{found:.4g} {what} came out, where {usual / 2:.4g} to {usual * 4:.4g} are plausible: the layout "
-                f"of {', '.join(domain.packages)} may have changed"
+                f"{found:.4g} {what} came out, where {usual / 2:.4g} to {usual * 4:.4g} are plausible: the "
+                f"layout of {', '.join(domain.packages)} may have changed"
             )
 
 
@@ -111,10 +111,8 @@ def list_domains() -> None:
     print(f"{'domain':<12}{'use':<10}{'documents':>10}{'MB':>7}  {'licence':<22}packages")
     for domain in DOMAINS:
         use = "novel" if domain.novel else "training"
-        packages = ", ".join(domain.packages)
-        print(
-            f"{domain.name:<12}{use:<10}{domain.documents:>10}{domain.megabytes:>7.1f}  {domain.licence:<22}{packages}"
-        )
+        amount = f"{domain.documents:>10}{domain.megabytes:>7.1f}"
+        print(f"{domain.name:<12}{use:<10}{amount}  {domain.licence:<22}{', '.join(domain.packages)}")
 
 
 def positive(text: str) -> int:
@@ -131,9 +129,9 @@ def default_cache() -> Path:
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description='Writes OUT/DOMAIN.jsonl, one {"text", "id"} object a line, for 8 training domains. The text comes '
-        "from Debian packages, fetched with apt-get (about 80 MB for all domains); nothing is installed. A finished "
-        "domain is not built again; remove its file to have it rebuilt.",
+        description='Writes OUT/DOMAIN.jsonl, one {"text", "id"} object a line, for 8 training domains. '
+        "The text comes from Debian packages, fetched with apt-get (about 80 MB for all domains); nothing is "
+        "installed. A finished domain is not built again; remove its file to have it rebuilt.",
         epilog="Exit status: 0 all domains are there, 1 some are missing, 2 wrong usage.",
     )
     parser.add_argument("output", metavar="OUT", type=Path, nargs="?", help="folder for the .jsonl files")

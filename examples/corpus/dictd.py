@@ -86,7 +86,7 @@ def clean_gcide(entry: str) -> str:
     line.
     """
     entry = _SOURCE.sub("", entry)
-    entry = _SYMBOL.sub(_symbol, re.sub(r"[{}]", "", entry))
+    entry = _SYMBOL.sub(_symbol, re.sub(r"[{}]", "", entry).replace("[nbsp]", " "))
     entry = re.sub(r"\n(?= {3,6}(?:\d+\.|\([a-z]\)) )", "\n\n", entry)
     return _join_lines(entry)
 

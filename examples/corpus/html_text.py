@@ -9,7 +9,7 @@ from typing import NamedTuple
 from text import Document, RepeatedParagraphs, decode, one_line
 
 _BLOCKS = frozenset(
-    "p div h1 h2 h3 h4 h5 h6 li dt dd tr td th table ul ol dl blockquote center hr pre section article body".split()
+    "p div h1 h2 h3 h4 h5 h6 li dt dd tr td th table ul ol dl blockquote center hr pre section body".split()
 )
 _HIDDEN = frozenset("script style head nav".split())
 _HEADINGS = frozenset("h1 h2 h3 h4".split())

@@ -34,7 +34,7 @@ class PackageCache:
         return sorted(self._debs.glob(f"{package}_*.deb"))[-1]
 
     def find(self, family: str, pattern: str) -> str:
-        """The package that `family` depends on, or else the newest one served, whose name matches the pattern.
+        """The package that `family` depends on, or else the newest one served whose name fits.
 
         Raises FetchError when there is none.
         """
@@ -62,7 +62,7 @@ class PackageCache:
             )
 
     def _download(self, package: str) -> bool:
-        """Downloads into a folder of its own first, so that an interrupted download leaves no half .deb file."""
+        """Downloads into a folder of its own first, so that an interruption leaves no half .deb file."""
         partial = self._folder / "partial"
         partial.mkdir(exist_ok=True)
         for left_over in partial.iterdir():

@@ -127,7 +127,7 @@ def _decompress_index(data: bytes) -> bytes:
 
 
 def _decompress_chunk(chunk: bytes) -> bytes:
-    """A chunk is its decompressed length in 4 bytes and zlib data, or a letter for the method and that data."""
+    """A chunk is its decompressed length in 4 bytes and zlib data, or a letter for the method and data."""
     method, body = chunk[4:5], chunk[5:]
     if method == b"2":
         return bz2.decompress(body)

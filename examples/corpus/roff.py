@@ -10,8 +10,8 @@ from text import Document, Paragraph, RepeatedParagraphs, decode, join_paragraph
 
 # Left out: signatures (code), and sections that are alike in every page.
 _SKIPPED_SECTIONS = frozenset(
-    "SYNOPSIS|LIBRARY|ATTRIBUTES|COLOPHON|COPYRIGHT|LICENSE|AUTHOR|AUTHORS|REPORTING BUGS|ÜBERSICHT|ÜBERSETZUNG"
-    "|BIBLIOTHEK|ATTRIBUTE|AUTOR|AUTOREN|LIZENZ|FEHLER MELDEN|KOLOPHON|URHEBERRECHT".split("|")
+    "SYNOPSIS|LIBRARY|ATTRIBUTES|COLOPHON|COPYRIGHT|LICENSE|AUTHOR|AUTHORS|REPORTING BUGS|ÜBERSICHT"
+    "|ÜBERSETZUNG|BIBLIOTHEK|ATTRIBUTE|AUTOR|AUTOREN|LIZENZ|FEHLER MELDEN|KOLOPHON|URHEBERRECHT".split("|")
 )
 _MAX_EXAMPLE_LINES = 40  # longer displays are program listings and tables
 _PARAGRAPH = frozenset("PP P LP HP RS RE br sp Sp ti bp INDENT UNINDENT".split())
@@ -163,7 +163,7 @@ class _Page:
         self._heading_next = ""
 
     def _end_tag(self) -> None:
-        """The tag of a list item: bullets and numbers stay on the line of their text, others get their own."""
+        """The tag of a list item: bullets and numbers stay on the line of their text, others do not."""
         tag = one_line("".join(self._line))
         if not _BULLET.fullmatch(tag):
             self._line = []

@@ -31,7 +31,7 @@ _INVISIBLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u00ad\u200b\u2060\ufe
 
 
 def tidy(text: str) -> str:
-    """Plain text: \\n line ends, no invisible characters or trailing blanks, at most one empty line in a row."""
+    """Plain text: \\n line ends, no invisible characters, no trailing blanks, no two empty lines together."""
     text = _NEWLINES.sub("\n", text)
     text = _SPACES.sub(" ", text)
     text = _INVISIBLE.sub("", text)
