@@ -40,7 +40,7 @@ DOMAINS = (
     Domain("dictionary", ("dict-gcide",), dictd.english, 6609, 30.0, "GPL-3+"),
     Domain("biology", ("r-bioc-go.db",), gene_ontology.documents, 3393, 7.4, "CC BY 4.0"),
     Domain("manual", ("manpages", "manpages-dev"), roff.english, 1060, 5.0, "GPL, BSD and the like"),
-    Domain("maths", ("metamath-databases",), metamath.documents, 2260, 9.8, "CC0"),
+    Domain("maths", ("metamath-databases",), metamath.documents, 2001, 8.6, "CC0"),
     Domain("cpp", (BOOST,), source_code.boost, 2780, 22.4, "BSL-1.0"),
     Domain("go", ("golang-golang-x-tools-dev",), source_code.go_tools, 922, 5.5, "BSD-3-Clause", novel=True),
     Domain("perldoc", ("perl-doc",), pod.documents, 428, 6.4, "GPL or Artistic", novel=True),

@@ -22,18 +22,24 @@ def clean_comment(comment: str) -> str:
     return re.sub(r" (?=[.,;:?](?: |$))", "", one_line(comment))
 
 
-def _theorem(label: str, comment: str, hypotheses: list[str], statement: str) -> Document:
-    formula = " => ".join(filter(None, [" & ".join(hypotheses), statement]))
-    return Document(label, f"{label}. {clean_comment(comment)}\n{formula}")
+def _rule(hypotheses: list[str], previous: list[str], statement: str) -> str:
+    """ "hypothesis & hypothesis => statement"; those of the previous theorem are not written again."""
+    known = len(previous) if previous and hypotheses[: len(previous)] == previous else 0
+    new = [f"& {hypothesis}" for hypothesis in hypotheses[known:]]
+    if not known and new:
+        new[0] = hypotheses[0]
+    return " ".join([*new, "=>", statement] if hypotheses else [statement])
 
 
 def theorems(source: str) -> Iterator[Document]:
     """One entry per commented axiom or theorem: label, comment, hypotheses => statement.
 
+    A theorem with all hypotheses of the one before it has only its further ones: "& hypothesis => statement".
     Raises ValueError when a statement or comment does not end.
     """
     tokens = source.split()
     scopes: list[list[str]] = [[]]  # hypotheses ($e) of each open block
+    previous: list[str] = []  # hypotheses of the theorem before
     comment = None
     label = ""
     position = 0
@@ -57,10 +63,12 @@ def theorems(source: str) -> Iterator[Document]:
             elif token in ("$a", "$p"):
                 if "$=" in statement:
                     statement = statement[: statement.index("$=")]
-                obsolete = label.endswith(("OLD", "OBS"))
-                if comment is not None and len(comment) <= _MAX_COMMENT and not obsolete:
+                other_proof = label.endswith(("OLD", "OBS", "ALT"))
+                if comment is not None and len(comment) <= _MAX_COMMENT and not other_proof:
                     hypotheses = [hypothesis for scope in scopes for hypothesis in scope]
-                    yield _theorem(label, comment, hypotheses, " ".join(_without_comments(statement)))
+                    rule = _rule(hypotheses, previous, " ".join(_without_comments(statement)))
+                    yield Document(label, f"{label}. {clean_comment(comment)}\n{rule}")
+                    previous = hypotheses
                 comment = None
         else:
             label = token

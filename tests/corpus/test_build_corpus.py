@@ -67,7 +67,8 @@ esac
 """
 FAKE_APT_CACHE = """#!/bin/sh
 case "$*" in
-  *depends*libboost-dev*) [ -e "$FAKE/meta" ] && printf 'libboost-dev\\n  Depends: libboost1.83-dev\\n  Suggests: x\\n' ;;
+  *depends*libboost-dev*) [ -e "$FAKE/meta" ] &&
+    printf 'libboost-dev\\n  Depends: libboost1.83-dev\\n  Suggests: x\\n' ;;
   *pkgnames*) printf 'libboost1.9-dev\\nlibboost1.74-dev\\nlibboost1.74-all-dev\\nother\\n' ;;
 esac
 """
@@ -197,8 +198,10 @@ class Command(unittest.TestCase):
             self.assertIn("2 of 3 domains are missing: bad, thin", err)
             self.assertEqual(os.listdir(f"{folder}/out"), ["good.jsonl"])
             lines = Path(folder, "out/good.jsonl").read_text(encoding="utf-8").splitlines()
-            self.assertEqual([json.loads(line) for line in lines],
-                             [{"text": 'é "x"\n', "id": "good/1"}, {"text": "y\n", "id": "good/2"}])  # fmt: skip
+            self.assertEqual(
+                [json.loads(line) for line in lines],
+                [{"text": 'é "x"\n', "id": "good/1"}, {"text": "y\n", "id": "good/2"}],
+            )
             Path(folder, "out/good.jsonl").write_text("finished")
             status, out, _ = self.run_main("--cache", f"{folder}/cache", "--domains", "good", f"{folder}/out")
             self.assertEqual((status, Path(folder, "out/good.jsonl").read_text()), (0, "finished"))

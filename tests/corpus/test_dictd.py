@@ -29,7 +29,8 @@ class Gcide(unittest.TestCase):
         entry = (
             "Cafe \\Ca`fe\"\\ (k[a^]f[=a]), n. [F. caf['e], fr. {Caf[`e]}.]\n"
             "   1. A {coffee} house at 5[deg]; a kn[oe]d.\n      [1913 Webster +PJC]\n\n"
-            "            Meet me there. --Shak.\n      [Webster 1913 Suppl.]\n\n   2. (a) One. [Obs.]\n      (b) Two.\n"
+            "            Meet me there. --Shak.\n      [Webster 1913 Suppl.]\n\n"
+            "   2. (a) One. [Obs.]\n      (b) Two.\n"
             "      [WordNet 1.5]\n"
         )
         self.assertEqual(
@@ -39,8 +40,10 @@ class Gcide(unittest.TestCase):
         )
 
     def test_brackets_that_are_no_symbols_stay(self):
-        self.assertEqual(dictd.clean_gcide("he deserves it [armor] [R.] [Written also x.]"),
-                         "he deserves it [armor] [R.] [Written also x.]")  # fmt: skip
+        self.assertEqual(
+            dictd.clean_gcide("he deserves it [armor] [R.] [Written also x.]"),
+            "he deserves it [armor] [R.] [Written also x.]",
+        )
 
     def test_ligatures_with_accents_are_one_letter(self):
         self.assertEqual(dictd.clean_gcide('[=ae]r [oo^]k Zo["o]l.'), "ǣr ŏok Zoöl.")
@@ -49,7 +52,8 @@ class Gcide(unittest.TestCase):
 class Foldoc(unittest.TestCase):
     def test_entry(self):
         entry = (
-            "\nFree thing%%%thing\nfree\n\n   <language, tool> A {thing} in\n   the <head>.\n\n   [{Jargon File}]\n\n"
+            "\nFree thing%%%thing\nfree\n\n   <language, tool> A {thing} in\n   the <head>.\n\n"
+            "   [{Jargon File}]\n\n"
             "   [Details?]\n\n   (1995-01-18)\n"
         )
         self.assertEqual(dictd.clean_foldoc(entry), "Free thing, thing, free\nA thing in the <head>.")

@@ -94,7 +94,7 @@ class Roff(unittest.TestCase):
                 "num",
                 ".IP ERR 8",
                 "bad",
-            ),  # fmt: skip
+            ),
             [
                 ("tag", "-v, --verbose"),
                 ("text", "Talk."),
@@ -105,7 +105,7 @@ class Roff(unittest.TestCase):
                 ("text", "1. num"),
                 ("tag", "ERR"),
                 ("text", "bad"),
-            ],  # fmt: skip
+            ],
         )
 
     def test_sections_that_are_left_out(self):
@@ -126,8 +126,10 @@ class Roff(unittest.TestCase):
         )
 
     def test_examples_keep_their_lines(self):
-        self.assertEqual(self.paragraphs("See:", ".EX", "a", ".PP", "  \\fBb\\fP\\e", ".EE", "end"),
-                         [("text", "See:"), ("example", "    a\n      b\\"), ("text", "end")])  # fmt: skip
+        self.assertEqual(
+            self.paragraphs("See:", ".EX", "a", ".PP", "  \\fBb\\fP\\e", ".EE", "end"),
+            [("text", "See:"), ("example", "    a\n      b\\"), ("text", "end")],
+        )
 
     def test_long_listings_and_tables_go_with_what_announces_them(self):
         listing = [".nf", *["x"] * 41, ".fi"]
@@ -164,13 +166,15 @@ class Roff(unittest.TestCase):
                 ".if !n no",
                 "e\\",
                 "f",
-            ),  # fmt: skip
+            ),
             [("text", "a b c d ef")],
         )
 
     def test_links(self):
-        self.assertEqual(self.paragraphs("See", ".UR http://x.org", "the page", ".UE .", ".MT a@b.c", ".ME"),
-                         [("text", "See the page <http://x.org>. <a@b.c>")])  # fmt: skip
+        self.assertEqual(
+            self.paragraphs("See", ".UR http://x.org", "the page", ".UE .", ".MT a@b.c", ".ME"),
+            [("text", "See the page <http://x.org>. <a@b.c>")],
+        )
 
     def test_arguments(self):
         self.assertEqual(
@@ -197,7 +201,8 @@ class Pod(unittest.TestCase):
             "B<bold> I<it> C<code> F<file>": "bold it code file",
             "C<< a->b >> C<<< x >> y >>>": "a->b x >> y",
             "B<nested I<deep C<er>> out>": "nested deep er out",
-            'L<perlfunc> L<text|perlop/x> L<perlre/"Sec"> L</Here> L<http://x.org/y>': 'perlfunc text "Sec" in perlre "Here" http://x.org/y',
+            "L<perlfunc> L<text|perlop/x> L<http://x.org/y>": "perlfunc text http://x.org/y",
+            'L<perlre/"Sec"> L</Here>': '"Sec" in perlre "Here"',
             "E<lt>E<gt>E<sol>E<verbar>E<eacute>E<233>E<0x41>E<0101>": "<>/|éé" + "AA",
             "aX<index entry>bZ<>c": "abc",
             "a < b and B<unclosed": "a < b and unclosed",
@@ -207,8 +212,10 @@ class Pod(unittest.TestCase):
 
     def test_sections(self):
         source = (
-            "not pod\n\n=pod\n\nintro\nwraps\n\n=head1 ONE\nX<one>\n\ntext C<x>\n\n  code  B<kept>\n\n=over 4\n\n=item *\n\ndot\n\n"
-            "=item $x\n\nvar\n\n=back\n\n=begin html\n\n<b>no</b>\n\n=end html\n\n=for comment no\n\n=head2 Sub\n\nt\n\n=cut\n\n"
+            "not pod\n\n=pod\n\nintro\nwraps\n\n=head1 ONE\nX<one>\n\ntext C<x>\n\n"
+            "  code  B<kept>\n\n=over 4\n\n=item *\n\ndot\n\n"
+            "=item $x\n\nvar\n\n=back\n\n=begin html\n\n<b>no</b>\n\n=end html\n\n"
+            "=for comment no\n\n=head2 Sub\n\nt\n\n=cut\n\n"
             "sub code;\n\n=head1 TWO\n\nend\n"
         )
         sections = pod.read_sections(source)
@@ -224,7 +231,7 @@ class Pod(unittest.TestCase):
                 ("text", "var"),
                 ("heading2", "Sub"),
                 ("text", "t"),
-            ],  # fmt: skip
+            ],
         )
         self.assertEqual(sections[0].paragraphs[0].text, "intro wraps")
 
@@ -251,6 +258,17 @@ class Metamath(unittest.TestCase):
             ],
         )
 
+    def test_hypotheses_are_not_repeated(self):
+        source = (
+            "${ a $e |- A $. $( 1 $) t1 $p |- X $= ? $. $( 2 $) t2 $p |- Y $= ? $. b $e |- B $. c $e |- C $. "
+            "$( 3 $) t3 $p |- Z $= ? $. $} $( 4 $) t4 $p |- W $= ? $. "
+            "${ a2 $e |- A $. $( 5 $) t5 $p |- V $= ? $. $} ${ d $e |- D $. $( 6 $) t6 $p |- U $= ? $. $}"
+        )
+        self.assertEqual(
+            [theorem.text.split("\n")[1] for theorem in metamath.theorems(source)],
+            ["|- A => |- X", "=> |- Y", "& |- B & |- C => |- Z", "|- W", "|- A => |- V", "|- D => |- U"],
+        )
+
     def test_truncated_database(self):
         for cut in ("$( no end", "a $p |- x $= y", "${ h $e |- x"):
             with self.assertRaises(ValueError):
@@ -260,11 +278,14 @@ class Metamath(unittest.TestCase):
 class SourceCode(unittest.TestCase):
     def test_legal_comments_go_and_others_stay(self):
         source = (
-            "// Copyright (c) A\n//\n// more\n\n/* See LICENSE\n * text */\n#pragma once\n\n// What it does.\nint x; // Copyright\n"
+            "// Copyright (c) A\n//\n// more\n\n/* See LICENSE\n * text */\n#pragma once\n\n"
+            "// What it does.\nint x; // Copyright\n"
             "\t/* All Rights Reserved */ int y;\n"
         )
-        self.assertEqual(source_code.clean_source(source),
-                         "\n#pragma once\n\n// What it does.\nint x; // Copyright\nint y;\n")  # fmt: skip
+        self.assertEqual(
+            source_code.clean_source(source),
+            "\n#pragma once\n\n// What it does.\nint x; // Copyright\nint y;\n",
+        )
 
     def test_files(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -286,8 +307,10 @@ class GeneOntology(unittest.TestCase):
             path = Path(folder, "GO file?.sqlite")
             connection = sqlite3.connect(path)
             connection.execute("create table go_term (go_id, term, definition)")
-            connection.executemany("insert into go_term values (?, ?, ?)",
-                                   [("GO:2", "b", "Second\n one."), ("GO:3", "c", None), ("GO:1", "a", "First.")])  # fmt: skip
+            connection.executemany(
+                "insert into go_term values (?, ?, ?)",
+                [("GO:2", "b", "Second\n one."), ("GO:3", "c", None), ("GO:1", "a", "First.")],
+            )
             connection.commit()
             connection.close()
             self.assertEqual(

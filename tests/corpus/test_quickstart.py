@@ -66,8 +66,10 @@ class Script(unittest.TestCase):
         for domain in ("law", "code"):
             self.script(f"text/{domain}.jsonl", '{"text": "x"}\n')
         self.environment = {
-            **os.environ, "ROOT": str(self.root), "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}"
-        }  # fmt: skip
+            **os.environ,
+            "ROOT": str(self.root),
+            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
+        }
 
     def enter(self, context):
         value = context.__enter__()
@@ -95,9 +97,16 @@ class Script(unittest.TestCase):
         return [line.split()[0] for line in lines]
 
     ALL_CALLS = [
-        "demix-prepare", "demix-train-dense", "demix-eval", "demix-train-unbalanced", "demix-eval",
-        "demix-train-domain-token", "demix-eval", "demix-train-demix", "demix-eval",
-    ]  # fmt: skip
+        "demix-prepare",
+        "demix-train-dense",
+        "demix-eval",
+        "demix-train-unbalanced",
+        "demix-eval",
+        "demix-train-domain-token",
+        "demix-eval",
+        "demix-train-demix",
+        "demix-eval",
+    ]
 
     def test_a_whole_run_and_nothing_is_done_twice(self):
         done = self.run_script()
@@ -145,9 +154,13 @@ class Script(unittest.TestCase):
 
     def test_interrupted_training_is_not_taken_for_finished_and_goes_on(self):
         process = subprocess.Popen(
-            self.command(), env={**self.environment, "HANG": "demix-train-demix"}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+            self.command(),
+            env={**self.environment, "HANG": "demix-train-demix"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
         deadline = time.monotonic() + 30
         while not (self.root / "hanging").exists() and time.monotonic() < deadline:
             time.sleep(0.02)

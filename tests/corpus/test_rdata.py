@@ -126,8 +126,26 @@ class LazyLoad(unittest.TestCase):
 
 class Chapters(unittest.TestCase):
     def test_paragraphs_are_unwrapped_and_front_matter_and_end_left_out(self):
-        lines = ["EMMA", "", "VOLUME I", "", "CHAPTER I", "", "It was", "_very_ late.", "", "Chapter by", "chapter.",
-                 "VOLUME II", "Chapter 2", "Snake_case_name.", None, "FINIS", "", "Publisher's note"]  # fmt: skip
+        lines = [
+            "EMMA",
+            "",
+            "VOLUME I",
+            "",
+            "CHAPTER I",
+            "",
+            "It was",
+            "_very_ late.",
+            "",
+            "Chapter by",
+            "chapter.",
+            "VOLUME II",
+            "Chapter 2",
+            "Snake_case_name.",
+            None,
+            "FINIS",
+            "",
+            "Publisher's note",
+        ]
         documents = list(rdata.chapters("emma", lines))
         self.assertEqual(
             [d.text for d in documents], ["It was very late.\n\nChapter by chapter.", "Snake_case_name."]
