@@ -1,0 +1,52 @@
+#pragma once
+// A split cut into blocks (fairseq's --sample-break-mode none).
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "demix/data/indexed_file.hpp"
+
+namespace demix::data {
+
+/// The stream of all documents, cut into blocks of T tokens, the last one shorter. A block is the target; its
+/// source is the same stream one token earlier, with eos_token before the very first token of the split.
+class BlockDataset {
+ public:
+  /// Throws Error for a split without tokens and for block_length 0.
+  BlockDataset(TokenFile file, std::size_t block_length)
+      : file_(std::move(file)), block_length_(block_length) {
+    require(block_length > 0, file_.path().string(), ": blocks of 0 tokens were asked for");
+    require(file_.tokens() > 0, file_.path().string(), ": the split is empty");
+  }
+
+  std::size_t block_length() const { return block_length_; }
+  std::size_t tokens() const { return file_.tokens(); }
+  std::size_t blocks() const { return (tokens() + block_length_ - 1) / block_length_; }
+  const TokenFile& file() const { return file_; }
+
+  /// Overwrites `source` and `target`, both [T], with block `block`; pad_token stands in both behind the
+  /// stream's end. Throws Error for a block that is not there, other lengths, and ids outside the vocabulary.
+  void fill(std::size_t block, std::span<Token> source, std::span<Token> target) const {
+    require(block < blocks(), file_.path().string(), ": block ", block, " was asked for, there are ",
+            blocks());
+    require(source.size() == block_length_ && target.size() == block_length_, "source and target have ",
+            source.size(), " and ", target.size(), " tokens, expected ", block_length_);
+    const std::size_t first = block * block_length_;
+    const std::size_t length = std::min(block_length_, tokens() - first);
+    file_.read(first, target.first(length));
+    if (first == 0)
+      source[0] = eos_token;
+    else
+      file_.read(first - 1, source.first(1));
+    std::copy_n(target.begin(), length - 1, source.begin() + 1);
+    std::fill(source.begin() + static_cast<std::ptrdiff_t>(length), source.end(), pad_token);
+    std::fill(target.begin() + static_cast<std::ptrdiff_t>(length), target.end(), pad_token);
+  }
+
+ private:
+  TokenFile file_;
+  std::size_t block_length_;
+};
+
+}  // namespace demix::data
