@@ -1,0 +1,176 @@
+#pragma once
+// Datasets: a region of an arena as one checksummed dataset per parameter, and text.
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "demix/checkpoint/hdf5.hpp"
+#include "demix/model/parameters.hpp"
+
+namespace demix::checkpoint::hdf5 {
+
+namespace detail {
+
+/// Datasets are stored in chunks of whole rows of about this size, each with its checksum; one chunk at a
+/// time goes between file and device.
+inline constexpr std::size_t chunk_bytes = std::size_t{1} << 20;
+
+template <class T>
+hid_t memory_type() {
+  static_assert(std::same_as<T, float> || std::same_as<T, double>);
+  return std::same_as<T, float> ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
+}
+
+/// How a parameter lies in its dataset: [rows, cols], or [n] for a vector, cut along the first dimension.
+struct Extent {
+  int rank;
+  std::array<hsize_t, 2> dims;
+  std::size_t row;    // elements of one step along the first dimension
+  std::size_t chunk;  // steps per chunk
+
+  explicit Extent(const ParameterInfo& parameter)
+      : rank(parameter.vector ? 1 : 2),
+        dims{parameter.vector ? parameter.cols : parameter.rows, parameter.cols},
+        row(parameter.vector ? 1 : parameter.cols) {
+    const std::size_t most = std::max<std::size_t>(1, chunk_bytes / (row * sizeof(float)));
+    const std::size_t chunks = (dims[0] + most - 1) / most;
+    chunk = (dims[0] + chunks - 1) / chunks;
+  }
+
+  std::string text() const {
+    return rank == 1 ? concat("[", dims[0], "]") : concat("[", dims[0], ", ", dims[1], "]");
+  }
+};
+
+/// Calls transfer(memory space, file space, first element, elements) for every chunk in turn.
+template <class Transfer>
+void for_each_chunk(const Extent& extent, const Object& dataset, Transfer transfer) {
+  const Handle file(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
+  for (std::size_t first = 0; first < extent.dims[0]; first += extent.chunk) {
+    const std::size_t steps = std::min<std::size_t>(extent.chunk, extent.dims[0] - first);
+    const std::array<hsize_t, 2> start{first, 0}, count{steps, extent.dims[1]};
+    check(H5Sselect_hyperslab(file.id(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
+          dataset.name);
+    const Handle memory(H5Sclose, H5Screate_simple(extent.rank, count.data(), nullptr), dataset.name);
+    transfer(memory.id(), file.id(), first * extent.row, steps * extent.row);
+  }
+}
+
+inline std::string dataset_name(const Object& group, const std::string& name) {
+  return concat(group.name, ": dataset '", name, "'");
+}
+
+/// A new dataset with a checksum per chunk and no times.
+inline Object create_dataset(const Object& group, const std::string& name, hid_t type, int rank,
+                             const hsize_t* dims, const hsize_t* chunk) {
+  const auto what = dataset_name(group, name);
+  const Handle space(H5Sclose, H5Screate_simple(rank, dims, nullptr), what);
+  const Handle creation(H5Pclose, H5Pcreate(H5P_DATASET_CREATE), what);
+  check(H5Pset_obj_track_times(creation.id(), false), what);
+  check(H5Pset_chunk(creation.id(), rank, chunk), what);
+  check(H5Pset_fletcher32(creation.id()), what);
+  return {
+      Handle(H5Dclose,
+             H5Dcreate2(group.id(), name.c_str(), type, space.id(), H5P_DEFAULT, creation.id(), H5P_DEFAULT),
+             what),
+      what};
+}
+
+inline Object open_dataset(const Object& group, const std::string& name) {
+  const auto what = dataset_name(group, name);
+  return {Handle(H5Dclose, H5Dopen2(group.id(), name.c_str(), H5P_DEFAULT), what), what};
+}
+
+inline void require_shape(const Object& dataset, const Extent& expected) {
+  const Handle type(H5Tclose, H5Dget_type(dataset.id()), dataset.name);
+  require(H5Tequal(type.id(), H5T_IEEE_F32LE) > 0, dataset.name, " does not hold little-endian float32");
+  const Handle space(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
+  const auto rank = static_cast<std::size_t>(check(H5Sget_simple_extent_ndims(space.id()), dataset.name));
+  std::vector<hsize_t> dims(rank);
+  check(H5Sget_simple_extent_dims(space.id(), dims.data(), nullptr), dataset.name);
+  std::string shape;
+  for (const auto dim : dims) shape += concat(shape.empty() ? "" : ", ", dim);
+  require(concat("[", shape, "]") == expected.text(), dataset.name, " has shape [", shape, "], expected ",
+          expected.text());
+}
+
+}  // namespace detail
+
+/// One dataset per parameter of a region, float32. Waits for the device; never holds more than one chunk on
+/// the host. Throws Error.
+template <device::Device D, class T>
+void write_region(D& device, const Object& group, const RegionLayout& layout, std::span<const T> region) {
+  const QuietErrors quiet;
+  std::vector<T> host;
+  for (const auto& parameter : layout.parameters()) {
+    const detail::Extent extent(parameter);
+    const std::array<hsize_t, 2> chunk{extent.chunk, extent.dims[1]};
+    auto dataset = detail::create_dataset(group, parameter.name, H5T_IEEE_F32LE, extent.rank,
+                                          extent.dims.data(), chunk.data());
+    detail::for_each_chunk(extent, dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
+      host.resize(std::max(host.size(), n));
+      device.copy_to_host(host.data(), region.data() + parameter.offset + first, n);
+      check(H5Dwrite(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
+            dataset.name);
+    });
+    dataset.handle.close(dataset.name);
+  }
+}
+
+/// Throws Error unless `group` holds exactly the parameters of a region, in their shapes. Reads no values.
+inline void require_region(const Object& group, const RegionLayout& layout) {
+  const QuietErrors quiet;
+  std::vector<std::string> names;
+  for (const auto& parameter : layout.parameters()) names.push_back(parameter.name);
+  require_members(group, names);
+  for (const auto& parameter : layout.parameters())
+    detail::require_shape(detail::open_dataset(group, parameter.name), detail::Extent(parameter));
+}
+
+/// The reverse of write_region. Throws Error like require_region, and at a wrong checksum.
+template <device::Device D, class T>
+void read_region(D& device, const Object& group, const RegionLayout& layout, std::span<T> region) {
+  const QuietErrors quiet;
+  require_region(group, layout);
+  std::vector<T> host;
+  for (const auto& parameter : layout.parameters()) {
+    const auto dataset = detail::open_dataset(group, parameter.name);
+    detail::for_each_chunk(
+        detail::Extent(parameter), dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
+          host.resize(std::max(host.size(), n));
+          check(H5Dread(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
+                dataset.name, " is damaged");
+          device.copy_to_device(region.data() + parameter.offset + first, host.data(), n);
+        });
+  }
+}
+
+/// A checksummed text of any length, without zero bytes.
+inline void write_text(const Object& group, const std::string& name, const std::string& text) {
+  const QuietErrors quiet;
+  const auto type = detail::string_type(text.size());
+  const hsize_t one = 1;
+  auto dataset = detail::create_dataset(group, name, type.id(), 1, &one, &one);
+  check(H5Dwrite(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.c_str()), dataset.name);
+  dataset.handle.close(dataset.name);
+}
+
+inline std::string read_text(const Object& group, const std::string& name) {
+  const QuietErrors quiet;
+  const auto dataset = detail::open_dataset(group, name);
+  const Handle type(H5Tclose, H5Dget_type(dataset.id()), dataset.name);
+  const Handle space(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
+  require(H5Tget_class(type.id()) == H5T_STRING && H5Tis_variable_str(type.id()) <= 0 &&
+              H5Sget_simple_extent_npoints(space.id()) == 1,
+          dataset.name, " is not one string of fixed length");
+  std::string text(H5Tget_size(type.id()), '\0');
+  check(H5Dread(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.data()), dataset.name,
+        " is damaged");
+  text.resize(std::min(text.find('\0'), text.size()));
+  return text;
+}
+
+}  // namespace demix::checkpoint::hdf5

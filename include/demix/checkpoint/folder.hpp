@@ -1,0 +1,124 @@
+#pragma once
+// A run's folder of checkpoints: checkpoint_<step>, and links to the last and the best one.
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "demix/checkpoint/durable.hpp"
+
+namespace demix::checkpoint {
+
+/// The checkpoints under a --save-dir. Only complete ones carry the name checkpoint_<step>; every change is
+/// one rename, so that the folder is sound after a kill at any moment. One process at a time may change it.
+class CheckpointFolder {
+ public:
+  /// Creates the folder, and those above it, where missing. Throws Error when it cannot be written.
+  explicit CheckpointFolder(std::filesystem::path path) : path_(std::move(path)) {
+    std::error_code code;
+    std::filesystem::create_directories(path_, code);
+    durable::check(code, path_, "create this folder");
+    const int writable = ::access(path_.c_str(), W_OK | X_OK);
+    durable::check(std::error_code(writable == 0 ? 0 : errno, std::generic_category()), path_,
+                   "write into this folder");
+    require(std::filesystem::is_directory(path_, code), path_.string(), ": not a folder");
+  }
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path path_of(std::uint64_t step) const { return path_ / (prefix + std::to_string(step)); }
+
+  /// The highest step that has a checkpoint.
+  std::optional<std::uint64_t> latest_step() const {
+    const auto all = steps();
+    return all.empty() ? std::nullopt : std::optional(all.back());
+  }
+
+  /// Removes what a killed process left incomplete.
+  void remove_partial() {
+    for (const auto& name : entries())
+      if (durable::is_partial(name, "checkpoint_")) durable::remove_all(path_ / name);
+  }
+
+  /// Makes the link `link_name`, such as checkpoint_last, lead to the checkpoint of `step`, in one move from
+  /// the one before. Throws Error when there is no such checkpoint.
+  void point(const std::string& link_name, std::uint64_t step) {
+    require(std::filesystem::is_directory(path_of(step)), path_of(step).string(), ": no such checkpoint, so ",
+            link_name, " cannot lead to it");
+    const auto link = path_ / link_name, partial = durable::partial(link);
+    durable::remove_all(partial);
+    std::error_code code;
+    std::filesystem::create_directory_symlink(path_of(step).filename(), partial, code);
+    durable::check(code, partial, "create this link");
+    durable::rename(partial, link);
+  }
+
+  /// The step of the checkpoint that a link leads to; none when there is no such link or its checkpoint is
+  /// gone.
+  std::optional<std::uint64_t> step_of(const std::string& link_name) const {
+    std::error_code code;
+    const auto target = std::filesystem::read_symlink(path_ / link_name, code);
+    if (code) return std::nullopt;
+    const auto step = parse(target.string());
+    return step && std::filesystem::is_directory(path_of(*step), code) ? step : std::nullopt;
+  }
+
+  /// Removes all checkpoints but the `n` newest, n > 0, and those that a link in the folder leads to.
+  void keep_newest(std::size_t n) {
+    require(n > 0, path_.string(), ": cannot keep 0 checkpoints");
+    std::set<std::uint64_t> linked;
+    for (const auto& name : entries())
+      if (const auto step = step_of(name)) linked.insert(*step);
+    auto old = steps();
+    old.resize(old.size() - std::min(n, old.size()));
+    for (const auto step : old) {
+      if (linked.contains(step)) continue;
+      const auto partial = durable::partial(path_of(step));
+      durable::remove_all(partial);
+      durable::rename(path_of(step), partial);
+      durable::remove_all(partial);
+    }
+  }
+
+ private:
+  static constexpr const char* prefix = "checkpoint_";
+
+  /// The step in a name checkpoint_<step>, if it is one that path_of makes.
+  static std::optional<std::uint64_t> parse(std::string_view name) {
+    if (!name.starts_with(prefix)) return std::nullopt;
+    name.remove_prefix(std::string_view(prefix).size());
+    std::uint64_t step = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), step);
+    if (error != std::errc() || std::to_string(step) != name) return std::nullopt;
+    return step;
+  }
+
+  std::vector<std::string> entries() const {
+    std::error_code code;
+    std::vector<std::string> names;
+    for (std::filesystem::directory_iterator it(path_, code), end; !code && it != end; it.increment(code))
+      names.push_back(it->path().filename().string());
+    durable::check(code, path_, "list this folder");
+    return names;
+  }
+
+  /// In ascending order.
+  std::vector<std::uint64_t> steps() const {
+    std::vector<std::uint64_t> result;
+    std::error_code ignored;
+    for (const auto& name : entries())
+      if (const auto step = parse(name); step && std::filesystem::is_directory(path_ / name, ignored))
+        result.push_back(*step);
+    std::sort(result.begin(), result.end());
+    return result;
+  }
+
+  std::filesystem::path path_;
+};
+
+}  // namespace demix::checkpoint

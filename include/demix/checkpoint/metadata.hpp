@@ -1,0 +1,196 @@
+#pragma once
+// What a checkpoint says about itself: the attributes of model.h5 and of the experts' files.
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "demix/checkpoint/hdf5.hpp"
+#include "demix/model/config.hpp"
+
+namespace demix::checkpoint {
+
+inline constexpr std::uint64_t format_version = 1;
+/// The demix release that writes; readers go by the format version alone.
+inline constexpr const char* demix_version = "0.1.0";
+
+/// What model.h5 says besides the numbers. `config.vocabulary` is the size of the dictionary, without the
+/// tokens that a conditioning adds.
+struct Metadata {
+  std::string experiment;
+  ModelConfig config;
+  std::vector<std::string> domains;
+  std::string vocabulary_fingerprint;
+  std::uint64_t step = 0;
+};
+
+/// Throws Error unless `name` can be a domain's: it becomes a file name.
+inline void require_domain_name(const std::string& name) {
+  const bool safe = std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.' || c == '+';
+  });
+  require(safe && !name.empty() && name.size() <= 200 && name[0] != '.' && name[0] != '-', "domain name '",
+          name, "' cannot be a file name; use letters, digits and _ - . + only, a letter or digit first");
+}
+
+inline std::filesystem::path model_file(const std::filesystem::path& checkpoint) {
+  return checkpoint / "model.h5";
+}
+inline std::filesystem::path expert_file(const std::filesystem::path& checkpoint, const std::string& domain) {
+  return checkpoint / "experts" / (domain + ".h5");
+}
+inline std::filesystem::path state_file(const std::filesystem::path& checkpoint) {
+  return checkpoint / "state.h5";
+}
+
+/// Throws Error unless there are domains and all their names are allowed and distinct.
+inline void require_domain_names(const std::vector<std::string>& domains) {
+  require(!domains.empty(), "a checkpoint needs the name of at least one domain");
+  for (std::size_t d = 0; d < domains.size(); ++d) {
+    require_domain_name(domains[d]);
+    require(std::find(domains.begin(), domains.begin() + static_cast<std::ptrdiff_t>(d), domains[d]) ==
+                domains.begin() + static_cast<std::ptrdiff_t>(d),
+            "domain name '", domains[d], "' stands twice in the list of domains");
+  }
+}
+
+namespace metadata_detail {
+
+inline void write_version(const hdf5::Object& file) {
+  hdf5::write_attribute(file, "format_version", format_version);
+  hdf5::write_attribute(file, "demix_version", std::string(demix_version));
+}
+
+inline void require_version(const hdf5::Object& file) {
+  const auto found = hdf5::read_attribute<std::uint64_t>(file, "format_version");
+  require(found == format_version, file.name, ": format version ", found, ", but this program reads version ",
+          format_version, "; it was written by demix ",
+          hdf5::read_attribute<std::string>(file, "demix_version"));
+}
+
+/// `experts` is the number of domains in a model with experts, else 0.
+inline void write(const hdf5::Object& file, const Metadata& metadata, std::uint64_t experts) {
+  const ModelConfig& config = metadata.config;
+  write_version(file);
+  hdf5::write_attribute(file, "experiment", metadata.experiment);
+  hdf5::write_attribute(file, "domains", metadata.domains);
+  hdf5::write_attribute(file, "experts", experts);
+  hdf5::write_attribute(file, "vocabulary_fingerprint", metadata.vocabulary_fingerprint);
+  hdf5::write_attribute(file, "dictionary_size", std::uint64_t{config.vocabulary});
+  hdf5::write_attribute(file, "step", metadata.step);
+  hdf5::write_attribute(file, "layers", std::uint64_t{config.layers});
+  hdf5::write_attribute(file, "d_model", std::uint64_t{config.d_model});
+  hdf5::write_attribute(file, "heads", std::uint64_t{config.heads});
+  hdf5::write_attribute(file, "d_ffn", std::uint64_t{config.d_ffn});
+  hdf5::write_attribute(file, "tokens_per_sample", std::uint64_t{config.tokens_per_sample});
+  hdf5::write_attribute(file, "activation", config.activation);
+  hdf5::write_attribute(file, "positions",
+                        std::string(config.positions == Positions::learned ? "learned" : "sinusoidal"));
+  hdf5::write_attribute(file, "tied_embeddings", std::uint64_t{config.tied_embeddings});
+  hdf5::write_attribute(file, "dropout", config.dropout);
+}
+
+inline Metadata read(const hdf5::Object& file) {
+  require_version(file);
+  const auto text = [&](const char* name) { return hdf5::read_attribute<std::string>(file, name); };
+  const auto count = [&](const char* name) { return hdf5::read_attribute<std::uint64_t>(file, name); };
+  Metadata metadata;
+  metadata.experiment = text("experiment");
+  metadata.domains = hdf5::read_strings(file, "domains");
+  metadata.vocabulary_fingerprint = text("vocabulary_fingerprint");
+  metadata.step = count("step");
+  ModelConfig& config = metadata.config;
+  config.vocabulary = count("dictionary_size");
+  config.layers = count("layers");
+  config.d_model = count("d_model");
+  config.heads = count("heads");
+  config.d_ffn = count("d_ffn");
+  config.tokens_per_sample = count("tokens_per_sample");
+  config.activation = text("activation");
+  const auto positions = text("positions");
+  require(positions == "learned" || positions == "sinusoidal", file.name, ": attribute 'positions' is '",
+          positions, "', expected 'learned' or 'sinusoidal'");
+  config.positions = positions == "learned" ? Positions::learned : Positions::sinusoidal;
+  config.tied_embeddings = count("tied_embeddings") != 0;
+  config.dropout = hdf5::read_attribute<float>(file, "dropout");
+  try {
+    config.validate();
+    require_domain_names(metadata.domains);
+  } catch (const Error& error) {
+    throw Error(concat(file.name, ": its attributes do not describe a model: ", error.what()));
+  }
+  require(config.vocabulary > 0, file.name, ": attribute 'dictionary_size' is 0");
+  return metadata;
+}
+
+/// What an expert's file says, so that it can be judged without a model.
+inline void write_expert(const hdf5::Object& file, const Metadata& metadata, const std::string& domain) {
+  write_version(file);
+  hdf5::write_attribute(file, "domain", domain);
+  hdf5::write_attribute(file, "vocabulary_fingerprint", metadata.vocabulary_fingerprint);
+  hdf5::write_attribute(file, "layers", std::uint64_t{metadata.config.layers});
+  hdf5::write_attribute(file, "d_model", std::uint64_t{metadata.config.d_model});
+  hdf5::write_attribute(file, "d_ffn", std::uint64_t{metadata.config.d_ffn});
+  hdf5::write_attribute(file, "activation", metadata.config.activation);
+}
+
+}  // namespace metadata_detail
+
+/// Opens an expert's file and throws Error unless it says that it belongs to `domain` of such a model.
+inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadata& metadata,
+                                const std::string& domain) {
+  require(std::filesystem::is_regular_file(path), path.string(), ": the file of the expert of domain '",
+          domain, "' is missing");
+  auto file = hdf5::open_file(path);
+  metadata_detail::require_version(file);
+  const auto require_same = [&file](const char* name, const auto& found, const auto& expected) {
+    require(found == expected, file.name, ": its ", name, " is ", found, ", but the model's is ", expected,
+            "; this expert is of another model");
+  };
+  const auto count = [&file](const char* name) { return hdf5::read_attribute<std::uint64_t>(file, name); };
+  const auto text = [&file](const char* name) { return hdf5::read_attribute<std::string>(file, name); };
+  require(text("domain") == domain, file.name, ": the expert of domain '", text("domain"), "', expected '",
+          domain, "'");
+  require_same("layers", count("layers"), metadata.config.layers);
+  require_same("d_model", count("d_model"), metadata.config.d_model);
+  require_same("d_ffn", count("d_ffn"), metadata.config.d_ffn);
+  require_same("activation", text("activation"), metadata.config.activation);
+  require_same("vocabulary_fingerprint", text("vocabulary_fingerprint"), metadata.vocabulary_fingerprint);
+  return file;
+}
+
+/// What the checkpoint is. Checks all that can be checked without the values: the format version, every
+/// attribute, that each domain of a model with experts has a fitting expert file, and that no other expert
+/// lies there. Throws Error with what is missing or damaged.
+inline Metadata read_metadata(const std::filesystem::path& checkpoint) {
+  const auto path = model_file(checkpoint);
+  std::error_code ignored;
+  require(std::filesystem::is_directory(checkpoint, ignored), checkpoint.string(),
+          ": not a checkpoint, which is a directory");
+  require(std::filesystem::is_regular_file(path, ignored), checkpoint.string(),
+          ": not a checkpoint: it has no model.h5",
+          std::filesystem::exists(checkpoint / "checkpoint_last", ignored)
+              ? "; it is a folder of checkpoints, give one of them, such as its checkpoint_last"
+              : "");
+  const auto file = hdf5::open_file(path);
+  const auto metadata = metadata_detail::read(file);
+  const auto experts = hdf5::read_attribute<std::uint64_t>(file, "experts");
+  if (experts == 0) return metadata;
+  require(experts == metadata.domains.size(), path.string(), ": ", experts, " experts for ",
+          metadata.domains.size(), " domains");
+  for (const auto& domain : metadata.domains) open_expert(expert_file(checkpoint, domain), metadata, domain);
+  for (const auto& entry : std::filesystem::directory_iterator(checkpoint / "experts", ignored))
+    require(std::find(metadata.domains.begin(), metadata.domains.end(), entry.path().stem().string()) !=
+                    metadata.domains.end() &&
+                entry.path().extension() == ".h5",
+            entry.path().string(), ": no domain of ", path.string(),
+            " has this expert; remove the file, or "
+            "add the expert to the model");
+  return metadata;
+}
+
+}  // namespace demix::checkpoint
