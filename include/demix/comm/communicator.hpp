@@ -1,13 +1,15 @@
 #pragma once
-// Communicators add up over ranks. The model does not know about ranks; the trainer and the evaluator ask here.
+// Communicators add up over ranks. The model does not know about ranks; the trainer and the evaluator ask
+// here.
 
 #include <concepts>
 #include <span>
 
 namespace demix::comm {
 
-/// Both are collective and wait. `all_reduce_sum` adds over all ranks; `all_reduce_region` adds device memory: for the
-/// region of an expert (`region` > 0) over the ranks that hold it, for the shared region 0 over all of them.
+/// Both are collective and wait. `all_reduce_sum` adds over all ranks; `all_reduce_region` adds device
+/// memory: for the region of an expert (`region` > 0) over the ranks that hold it, for the shared region 0
+/// over all of them.
 template <class C>
 concept Communicator = requires(C comm, std::size_t region, std::span<float> f, std::span<double> d) {
   { comm.rank() } -> std::same_as<int>;

@@ -28,6 +28,15 @@ struct ModelConfig {
 
   std::size_t head_dim() const { return d_model / heads; }
 
+  /// All of it in one line: what error messages compare.
+  std::string describe() const {
+    return concat("layers=", layers, " d-model=", d_model, " heads=", heads, " d-ffn=", d_ffn,
+                  " vocabulary=", vocabulary, " tokens-per-sample=", tokens_per_sample,
+                  " activation=", activation,
+                  " positions=", positions == Positions::learned ? "learned" : "sinusoidal",
+                  " tied-embeddings=", tied_embeddings, " dropout=", dropout);
+  }
+
   /// Throws UsageError for a combination that is not a model.
   void validate() const {
     const auto check = [](bool ok, const auto&... parts) {

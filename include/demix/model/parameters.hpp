@@ -83,6 +83,8 @@ struct ParameterLayout {
 template <device::Device D, class T>
 class ParameterArena {
  public:
+  using value_type = T;
+
   /// Allocates and zeroes `shared` and `experts` times `expert` of the layout.
   ParameterArena(D& device, const ParameterLayout& layout, std::size_t experts) {
     regions_.emplace_back(device, layout.shared.size());

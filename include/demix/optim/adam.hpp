@@ -59,10 +59,13 @@ class Adam {
   Arena& first_moment() { return first_moment_; }
   Arena& second_moment() { return second_moment_; }
 
-  /// Update number `update` (from 1) of every region of the model's values, with gradients times `gradient_scale`.
-  void step(Model& model, const Arena& gradients, std::uint64_t update, double learning_rate, double gradient_scale) {
+  /// Update number `update` (from 1) of every region of the model's values, with gradients times
+  /// `gradient_scale`.
+  void step(Model& model, const Arena& gradients, std::uint64_t update, double learning_rate,
+            double gradient_scale) {
     const double t = static_cast<double>(update);
-    const double correction1 = 1 - std::pow(settings_.beta1, t), correction2 = 1 - std::pow(settings_.beta2, t);
+    const double correction1 = 1 - std::pow(settings_.beta1, t),
+                 correction2 = 1 - std::pow(settings_.beta2, t);
     for (std::size_t r = 0; r < gradients.regions(); ++r) {
       const auto x = model.values().region(r);
       using T = typename decltype(x)::value_type;

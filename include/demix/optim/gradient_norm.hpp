@@ -9,8 +9,8 @@
 
 namespace demix::optim {
 
-/// The squared norm of each region: the shared one first, then one per expert. Each counts once, whatever the number
-/// of ranks that hold it.
+/// The squared norm of each region: the shared one first, then one per expert. Each counts once, whatever the
+/// number of ranks that hold it.
 template <device::Device D, class T>
 std::vector<double> region_square_norms(D& device, const ParameterArena<D, T>& gradients,
                                         device::Array<D, T>& scratch) {

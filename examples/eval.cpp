@@ -1,0 +1,144 @@
+// Perplexity of a checkpoint on a split, per domain.
+//
+//   demix-eval data-bin runs/demix/checkpoint_last --split test
+//
+// prints one line per domain (perplexity, loss in nats, tokens, tokens per second) and the average
+// perplexity.
+
+#include <omp.h>
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "demix/core/options.hpp"
+#include "demix/data/dictionary.hpp"
+#include "demix/data/layout.hpp"
+#include "demix/device/cpu.hpp"
+#include "demix/eval/load_model.hpp"
+#include "demix/eval/perplexity.hpp"
+
+namespace {
+
+struct EvalOptions {
+  std::string data, checkpoint, split = "test", domain, expert, domain_token, json;
+  std::size_t batch_size = 0, max_batches = 0;
+  int threads = 0;
+};
+
+/// The domain whose expert, or token, the model uses on text of `domain`.
+template <class Model>
+demix::DomainId conditioning_domain(const Model& model, const EvalOptions& options,
+                                    const std::string& domain) {
+  const std::string& forced = Model::has_experts ? options.expert : options.domain_token;
+  const char* option = Model::has_experts ? "--expert" : "--domain-token";
+  if constexpr (!Model::has_experts && Model::prefix_length == 0) return demix::DomainId(0);
+  const std::string& name = forced.empty() ? domain : forced;
+  const auto& domains = model.domains();
+  for (std::size_t d = 0; d < domains.size(); ++d)
+    if (domains[d] == name) return demix::DomainId(static_cast<int>(d));
+  std::string known;
+  for (const auto& each : domains) known += " " + each;
+  throw demix::UsageError(
+      demix::concat("the model has no domain '", name, "'; ", option, " chooses one of:", known));
+}
+
+template <class Model>
+nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata& metadata,
+                                const EvalOptions& options) {
+  using namespace demix;
+  const auto dictionary = data::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
+  require(dictionary.fingerprint() == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
+          " (fingerprint ", dictionary.fingerprint(), ") is not the one that ", options.checkpoint,
+          " was trained with (", metadata.vocabulary_fingerprint, ")");
+  if (!options.expert.empty() && !Model::has_experts)
+    throw UsageError("--expert: a " + metadata.experiment + " model has no experts");
+  if (!options.domain_token.empty() && Model::prefix_length == 0)
+    throw UsageError("--domain-token: a " + metadata.experiment + " model reads no domain token");
+
+  const auto domains = options.domain.empty() ? model.domains() : std::vector<std::string>{options.domain};
+  nlohmann::ordered_json result{{"checkpoint", options.checkpoint},
+                                {"experiment", metadata.experiment},
+                                {"step", metadata.step},
+                                {"split", options.split},
+                                {"results", nlohmann::ordered_json::array()}};
+  std::vector<eval::Score> scores;
+  std::printf("%-16s %-16s %12s %10s %12s %10s\n", "domain", "scored as", "perplexity", "loss", "tokens",
+              "tokens/s");
+  for (const auto& domain : domains) {
+    const DomainId as = conditioning_domain(model, options, domain);
+    const bool conditioned = Model::has_experts || Model::prefix_length > 0;
+    const std::string as_name = conditioned ? model.domains()[static_cast<std::size_t>(index(as))] : "-";
+    const data::BlockDataset dataset(
+        data::TokenFile(data::split_prefix(options.data, domain, options.split), dictionary.size()),
+        model.text_length());
+    const auto sequences =
+        options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());
+    const auto score = eval::evaluate(model, dataset, as, sequences, options.max_batches);
+    scores.push_back(score);
+    std::printf("%-16s %-16s %12.4f %10.4f %12zu %10.0f\n", domain.c_str(), as_name.c_str(),
+                score.perplexity(), score.loss(), score.tokens, score.tokens_per_second());
+    std::fflush(stdout);
+    nlohmann::ordered_json row{{"domain", domain}};
+    if (conditioned) row[Model::has_experts ? "expert" : "domain_token"] = as_name;
+    row["perplexity"] = score.perplexity();
+    row["loss"] = score.loss();
+    row["tokens"] = score.tokens;
+    row["tokens_per_second"] = score.tokens_per_second();
+    result["results"].push_back(row);
+  }
+  const double average = eval::average_perplexity(scores);
+  if (domains.size() > 1) std::printf("%-16s %-16s %12.4f\n", "average", "", average);
+  result["average_perplexity"] = average;
+  return result;
+}
+
+int body(int argc, char** argv) {
+  namespace po = boost::program_options;
+  EvalOptions options;
+  demix::CommandLine line{
+      "demix-eval DATA CHECKPOINT [options]",
+      "Scores a checkpoint on a split of a data-bin, each domain by its own expert or token.",
+      "demix-eval data-bin runs/demix/checkpoint_last --split test --json result.json",
+      {"data", "checkpoint"}};
+  std::int64_t batch_size = 0, max_batches = 0;
+  // clang-format off
+  line.options.add_options()
+    ("data", po::value(&options.data)->required()->value_name("DIR"), "the data-bin folder (also the first argument)")
+    ("checkpoint", po::value(&options.checkpoint)->required()->value_name("DIR"), "the checkpoint (also the second argument)")
+    ("split", po::value(&options.split)->default_value("test")->value_name("NAME"), "train, valid or test")
+    ("domain", po::value(&options.domain)->value_name("NAME"), "one domain of DATA (default: all the model was trained on)")
+    ("expert", po::value(&options.expert)->value_name("NAME"), "score by this domain's expert instead of the text's own")
+    ("domain-token", po::value(&options.domain_token)->value_name("NAME"), "condition on this domain's token instead of the text's own")
+    ("batch-size", po::value(&batch_size)->value_name("N"), "sequences per batch (default: about 2048 tokens)")
+    ("max-batches", po::value(&max_batches)->value_name("N"), "score the first N batches only (default: all)")
+    ("json", po::value(&options.json)->value_name("FILE"), "also write the result as JSON")
+    ("threads", po::value(&options.threads)->value_name("N"), "processor threads (default: OMP_NUM_THREADS, or all)");
+  // clang-format on
+  po::variables_map values;
+  if (!line.parse(argc, argv, values)) return 0;
+  if (batch_size < 0 || max_batches < 0 || options.threads < 0)
+    throw demix::UsageError("--batch-size, --max-batches and --threads must not be negative");
+  demix::require_one_of("--split", options.split, {"train", "valid", "test"});
+  options.batch_size = static_cast<std::size_t>(batch_size);
+  options.max_batches = static_cast<std::size_t>(max_batches);
+  if (options.threads > 0) omp_set_num_threads(options.threads);
+
+  demix::device::Cpu device;
+  const auto result = demix::eval::with_model(
+      device, options.checkpoint,
+      [&](auto& model, const auto& metadata) { return evaluate(model, metadata, options); });
+  if (!options.json.empty()) {
+    std::ofstream out(options.json);
+    out << result.dump(2) << "\n";
+    out.close();
+    demix::require(out.good(), "--json: cannot write '", options.json, "'");
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return demix::run_program("demix-eval", [&] { return body(argc, argv); });
+}

@@ -1,0 +1,20 @@
+// Trains the unbalanced dense baseline: one model for all domains, text drawn in proportion to the domains'
+// sizes.
+//
+//   demix-train-unbalanced data-bin --save-dir runs/unbalanced --arch transformer_lm --max-update 1000
+//
+// prints the training loss and, at each validation, the perplexity of every domain.
+
+#include "demix/model/experiments.hpp"
+#include "demix/train/program.hpp"
+
+template <class Activation>
+using Model = demix::DenseModel<demix::device::Cpu, demix::Fp32, Activation>;
+
+int main(int argc, char** argv) {
+  return demix::train::program<Model>(argc, argv,
+                                      {"demix-train-unbalanced", "unbalanced",
+                                       "Trains the unbalanced dense baseline: one model for all domains, "
+                                       "text drawn in proportion to the domains' sizes.",
+                                       demix::data::Sampling::unbalanced});
+}

@@ -1,0 +1,100 @@
+#pragma once
+// Batches for training and evaluation. A training batch is a pure function of its position in the run, so a
+// resumed run continues with exactly the batches that an unbroken one would see.
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "demix/core/philox.hpp"
+#include "demix/data/block_dataset.hpp"
+#include "demix/data/permutation.hpp"
+#include "demix/model/batch.hpp"
+
+namespace demix::data {
+
+/// balanced: every domain gives the same number of sequences to a batch, each domain wrapping around by
+/// itself. unbalanced: sequences come from the concatenation of all domains, in proportion to the domains'
+/// sizes.
+enum class Sampling { balanced, unbalanced };
+
+/// Appends one block of `dataset` to a batch that is being filled.
+inline void append_block(const BlockDataset& dataset, std::size_t block, Batch& batch) {
+  const std::size_t at = batch.source.size(), length = batch.sequence_length;
+  batch.source.resize(at + length);
+  batch.target.resize(at + length);
+  dataset.fill(block, std::span(batch.source).subspan(at, length),
+               std::span(batch.target).subspan(at, length));
+}
+
+/// Shuffled training batches of D domains x `sequences_per_domain` sequences, each epoch in a new order.
+class TrainBatcher {
+ public:
+  /// `datasets[d]` is domain d's text; all have one block length. They must outlive the batcher.
+  TrainBatcher(const std::vector<BlockDataset>& datasets, Sampling sampling, std::size_t sequences_per_domain,
+               Seed seed)
+      : datasets_(datasets), sampling_(sampling), sequences_per_domain_(sequences_per_domain), seed_(seed) {
+    require(!datasets.empty() && sequences_per_domain > 0, "a batch of ", sequences_per_domain,
+            " sequences for each of ", datasets.size(), " domains is empty");
+    for (const auto& dataset : datasets_) first_block_.push_back(first_block_.back() + dataset.blocks());
+  }
+
+  /// The batch at `position`, counted from 0 over micro-batches since the start of training.
+  Batch batch(std::uint64_t position) const {
+    std::vector<std::vector<std::size_t>> blocks(datasets_.size());
+    const std::size_t domains = datasets_.size();
+    if (sampling_ == Sampling::balanced) {
+      for (std::size_t d = 0; d < domains; ++d)
+        for (std::size_t j = 0; j < sequences_per_domain_; ++j)
+          blocks[d].push_back(shuffled(position * sequences_per_domain_ + j, static_cast<std::uint32_t>(d),
+                                       datasets_[d].blocks()));
+    } else {
+      const std::size_t sequences = domains * sequences_per_domain_;
+      for (std::size_t j = 0; j < sequences; ++j) {
+        const std::size_t global = shuffled(position * sequences + j, all_domains, first_block_.back());
+        const auto after = std::upper_bound(first_block_.begin(), first_block_.end(), global);
+        const auto d = static_cast<std::size_t>(after - first_block_.begin()) - 1;
+        blocks[d].push_back(global - first_block_[d]);
+      }
+    }
+    Batch batch;
+    batch.sequence_length = datasets_.front().block_length();
+    for (std::size_t d = 0; d < domains; ++d) {
+      const std::size_t first = batch.sequences();
+      for (const std::size_t block : blocks[d]) append_block(datasets_[d], block, batch);
+      if (!blocks[d].empty())
+        batch.segments.push_back({DomainId(static_cast<int>(d)), first, batch.sequences()});
+    }
+    return batch;
+  }
+
+ private:
+  static constexpr std::uint32_t all_domains = 0xffffffffu;
+
+  /// The block that comes n-th when `blocks` of them are dealt epoch after epoch, each epoch shuffled anew.
+  std::size_t shuffled(std::uint64_t n, std::uint32_t domain, std::size_t blocks) const {
+    const std::uint64_t epoch = n / blocks;
+    return RandomPermutation(seed_, domain, static_cast<std::uint32_t>(epoch), blocks)(n % blocks);
+  }
+
+  const std::vector<BlockDataset>& datasets_;
+  Sampling sampling_;
+  std::size_t sequences_per_domain_;
+  Seed seed_;
+  std::vector<std::size_t> first_block_{
+      0};  // of each domain in the concatenation; the last entry is the total
+};
+
+/// Blocks [first, first + sequences) of one domain, in order, fewer at the end: a batch for evaluation. The
+/// model takes them for text of `domain`.
+inline Batch evaluation_batch(const BlockDataset& dataset, std::size_t first, std::size_t sequences,
+                              DomainId domain) {
+  Batch batch;
+  batch.sequence_length = dataset.block_length();
+  const std::size_t last = std::min(first + sequences, dataset.blocks());
+  for (std::size_t block = first; block < last; ++block) append_block(dataset, block, batch);
+  batch.segments.push_back({domain, 0, batch.sequences()});
+  return batch;
+}
+
+}  // namespace demix::data

@@ -1,0 +1,54 @@
+#pragma once
+// Perplexity of a model on a split: exp of the mean of -log p over all target tokens.
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "demix/data/batcher.hpp"
+
+namespace demix::eval {
+
+/// What scoring a split gives.
+struct Score {
+  double loss_sum = 0;  // of -log p, in nats
+  std::size_t tokens = 0;
+  double seconds = 0;
+
+  double loss() const { return loss_sum / static_cast<double>(tokens); }
+  double perplexity() const { return std::exp(loss()); }
+  double tokens_per_second() const { return static_cast<double>(tokens) / seconds; }
+};
+
+/// How many blocks a batch of evaluation holds by default: about 2 048 tokens.
+inline std::size_t default_sequences(std::size_t block_length) {
+  return std::max<std::size_t>(1, 2048 / block_length);
+}
+
+/// Scores the first `max_batches` batches (0: all) of `sequences` blocks each, as text of `domain`: that
+/// chooses the expert, or the domain token. Throws Error when the losses are not finite.
+template <class Model>
+Score evaluate(Model& model, const data::BlockDataset& dataset, DomainId domain, std::size_t sequences,
+               std::size_t max_batches = 0) {
+  const auto start = std::chrono::steady_clock::now();
+  Score score;
+  for (std::size_t b = 0; b * sequences < dataset.blocks() && (max_batches == 0 || b < max_batches); ++b) {
+    const Batch batch = data::evaluation_batch(dataset, b * sequences, sequences, domain);
+    for (const auto loss : model.token_losses(batch)) score.loss_sum += static_cast<double>(loss);
+    score.tokens += batch.target_tokens();
+  }
+  score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  require(std::isfinite(score.loss_sum), "evaluation as domain '",
+          model.domains()[static_cast<std::size_t>(index(domain))], "': the loss is not finite");
+  return score;
+}
+
+/// The mean of perplexities, every domain counting the same.
+inline double average_perplexity(const std::vector<Score>& scores) {
+  double sum = 0;
+  for (const auto& score : scores) sum += score.perplexity();
+  return sum / static_cast<double>(scores.size());
+}
+
+}  // namespace demix::eval

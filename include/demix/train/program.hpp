@@ -1,0 +1,75 @@
+#pragma once
+// A trainer program: `int main` of an experiment is one call of `program` with a model type.
+
+#include <string>
+#include <vector>
+
+#include "demix/comm/communicator.hpp"
+#include "demix/data/layout.hpp"
+#include "demix/device/cpu.hpp"
+#include "demix/model/language_model.hpp"
+#include "demix/train/options.hpp"
+#include "demix/train/trainer.hpp"
+
+namespace demix::train {
+
+/// What tells one experiment's program from another's.
+struct Experiment {
+  std::string program;  // the name it is called by
+  std::string name;     // what its checkpoints are marked with
+  std::string purpose;  // the first lines of --help
+  data::Sampling sampling = data::Sampling::balanced;
+};
+
+/// The text of all domains in blocks of `block_length` tokens.
+inline TrainingData open_data(const std::filesystem::path& data_bin, const std::vector<std::string>& domains,
+                              const data::Dictionary& dictionary, std::size_t block_length) {
+  TrainingData result{dictionary.fingerprint(), {}, {}};
+  for (const auto& domain : domains) {
+    const auto open = [&](const char* split) {
+      return data::BlockDataset(
+          data::TokenFile(data::split_prefix(data_bin, domain, split), dictionary.size()), block_length);
+    };
+    result.train.push_back(open("train"));
+    result.valid.push_back(open("valid"));
+  }
+  return result;
+}
+
+/// Trains one model type to the end, or to a signal. Returns the exit code: 0, or 128 + the signal as shells
+/// do.
+template <class Model>
+int train(const RunOptions& run, StopSignal& stop) {
+  const auto dictionary = data::Dictionary::load(run.data / "dict.txt");
+  const auto domains = run.train_domains.empty() ? data::list_domains(run.data) : run.train_domains;
+  ModelConfig config = run.config;
+  config.vocabulary = dictionary.size();
+  device::Cpu device;
+  comm::Self comm;
+  Model model(device, config, domains, run.settings.seed);
+  const TrainingData data = open_data(run.data, domains, dictionary, model.text_length());
+  Trainer<Model, comm::Self> trainer(model, comm, data, run.settings);
+  std::fprintf(stderr, "%s: %zu parameters, %zu domains, %zu tokens per update, %d threads\n",
+               run.settings.experiment.c_str(), model.values().size(), domains.size(),
+               domains.size() * run.settings.batch_size * run.settings.update_freq * config.tokens_per_sample,
+               device.threads());
+  return trainer.run(stop) ? 0 : 128 + stop.received();
+}
+
+/// The whole program. `ModelOf<A>` is the model's type with activation A; --activation chooses among the
+/// three.
+template <template <class> class ModelOf>
+int program(int argc, char** argv, const Experiment& experiment) {
+  return run_program(experiment.program, [&] {
+    StopSignal stop;
+    RunOptions run;
+    run.settings.experiment = experiment.name;
+    run.settings.sampling = experiment.sampling;
+    if (!parse_options(experiment.program, experiment.purpose, argc, argv, run)) return 0;
+    if (run.config.activation == ops::Relu::name) return train<ModelOf<ops::Relu>>(run, stop);
+    if (run.config.activation == ops::Gelu::name) return train<ModelOf<ops::Gelu>>(run, stop);
+    return train<ModelOf<ops::GeluTanh>>(run, stop);
+  });
+}
+
+}  // namespace demix::train

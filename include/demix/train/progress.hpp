@@ -1,0 +1,64 @@
+#pragma once
+// What a person sees while training runs: a live line on a terminal, plain log lines elsewhere.
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+namespace demix::train {
+
+/// "2h03m", "4m05s", "17s".
+inline std::string short_duration(double seconds) {
+  const auto s = static_cast<long long>(seconds + 0.5);
+  char text[48];
+  if (s >= 3600)
+    std::snprintf(text, sizeof text, "%lldh%02lldm", s / 3600, s / 60 % 60);
+  else if (s >= 60)
+    std::snprintf(text, sizeof text, "%lldm%02llds", s / 60, s % 60);
+  else
+    std::snprintf(text, sizeof text, "%llds", s);
+  return text;
+}
+
+class Progress {
+ public:
+  Progress(std::uint64_t first_update, std::uint64_t last_update, std::uint64_t log_interval)
+      : first_(first_update),
+        last_(last_update),
+        log_interval_(log_interval),
+        terminal_(isatty(STDERR_FILENO)) {}
+
+  /// After an update: redraws the live line, or prints one every `log_interval` updates.
+  void update(std::uint64_t step, double loss, double learning_rate, double tokens_per_second) {
+    if (!terminal_ && step % log_interval_ != 0 && step != last_) return;
+    const double elapsed = seconds();
+    const double left = elapsed / static_cast<double>(step - first_) * static_cast<double>(last_ - step);
+    std::fprintf(stderr, "%supdate %llu/%llu  loss %.4f  lr %.2e  %.0f tokens/s  %s left%s",
+                 terminal_ ? "\r\033[K" : "", static_cast<unsigned long long>(step),
+                 static_cast<unsigned long long>(last_), loss, learning_rate, tokens_per_second,
+                 short_duration(left).c_str(), terminal_ ? "" : "\n");
+    live_ = terminal_;
+    std::fflush(stderr);
+  }
+
+  /// A line that stays.
+  void message(const std::string& text) {
+    std::fprintf(stderr, "%s%s\n", live_ ? "\r\033[K" : "", text.c_str());
+    live_ = false;
+    std::fflush(stderr);
+  }
+
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::uint64_t first_, last_, log_interval_;
+  bool terminal_, live_ = false;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace demix::train

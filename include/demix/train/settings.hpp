@@ -1,0 +1,51 @@
+#pragma once
+// What a training run is told, apart from the architecture.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "demix/core/types.hpp"
+#include "demix/data/batcher.hpp"
+#include "demix/optim/adam.hpp"
+
+namespace demix::train {
+
+struct Settings {
+  std::string experiment;  // dense, unbalanced, domain_token, demix, or a user's own
+  data::Sampling sampling = data::Sampling::balanced;
+
+  std::size_t batch_size = 2;   // sequences per domain in a micro-batch
+  std::size_t update_freq = 8;  // micro-batches per update
+  std::uint64_t max_update = 0;
+  double learning_rate = 5e-4;
+  std::uint64_t warmup_updates = 0;
+  double clip_norm = 0.1;  // 0: no clipping
+  optim::AdamSettings adam;
+  Seed seed;
+
+  std::uint64_t validate_interval = 0;  // updates; the end of training always validates
+  std::uint64_t save_interval = 0;      // updates; the end of training always saves
+  std::size_t keep_checkpoints = 1;     // the newest ones that stay, besides the best; 0: all
+  std::size_t max_valid_batches = 0;    // per domain; 0: the whole split
+  std::uint64_t log_interval = 10;      // updates
+
+  std::filesystem::path save_dir;
+};
+
+/// The recipe of an architecture for what the command line leaves open (updates between validations and
+/// saves).
+struct Recipe {
+  std::uint64_t max_update, validate_interval, save_interval;
+};
+
+inline Recipe recipe(const std::string& arch) {
+  if (arch == "transformer_lm_gpt3_small") return {300000, 3000, 6000};
+  if (arch == "transformer_lm_gpt3_medium") return {120000, 2000, 3000};
+  if (arch == "transformer_lm_gpt3_large") return {65000, 1000, 2000};
+  if (arch == "transformer_lm") return {5000, 500, 5000};
+  return {50000, 500, 2000};  // xl, and the larger ones, for which no recipe was published
+}
+
+}  // namespace demix::train
