@@ -11,7 +11,7 @@ from text import (
     tidy,
 )
 
-LONG = "the quick brown fox jumps over the lazy dog while the cat looks on and asks itself why it runs so"
+LONG = "the quick brown fox jumps over the lazy dog while the cat looks on" + 8 * " and on"
 
 
 class Tidy(unittest.TestCase):
