@@ -131,6 +131,7 @@ class Packages(unittest.TestCase):
     def test_a_half_download_is_not_taken_for_a_package(self):
         (self.folder / "cache/partial").mkdir()
         (self.folder / "cache/partial/bad_1_all.deb").write_bytes(b"half")
+        self.fetch("good")
         with self.assertRaises(FetchError):
             self.fetch("bad")
 

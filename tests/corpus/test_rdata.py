@@ -107,6 +107,8 @@ class Reader(unittest.TestCase):
     def test_a_huge_length_does_not_allocate(self):
         with self.assertRaisesRegex(ValueError, "ends early"):
             read(integer(13) + integer(2**31 - 1))
+        with self.assertRaisesRegex(ValueError, "ends early"):
+            read(integer(13) + integer(-1) + integer(1) + integer(1) + integer(7))
 
 
 class LazyLoad(unittest.TestCase):
