@@ -81,6 +81,7 @@ void causal_attention_backward(device::Cpu& device, const AttentionShape& shape,
                                device::Array<device::Cpu, T>& scratch) {
   require_shape("causal_attention_backward: dout", dout, shape.rows(), shape.width());
   require_shape("causal_attention_backward: qkv", qkv, shape.rows(), 3 * shape.width());
+  require_shape("causal_attention_backward: out", out, shape.rows(), shape.width());
   require_shape("causal_attention_backward: dqkv", dqkv, shape.rows(), 3 * shape.width());
   require_shape("causal_attention_backward: logsumexp", logsumexp, shape.sequences * shape.heads,
                 shape.sequence_length);
