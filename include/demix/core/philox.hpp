@@ -35,9 +35,9 @@ DEMIX_HOST_DEVICE inline PhiloxWords philox(Seed seed, std::uint32_t c0, std::ui
   return {{c0, c1, c2, c3}};
 }
 
-/// A uniform number in (0, 1) from 24 of the bits, never 0 and never 1.
+/// A uniform number in (0, 1) from 23 of the bits, never 0 and never 1.
 DEMIX_HOST_DEVICE inline float uniform_unit(std::uint32_t word) {
-  return (static_cast<float>(word >> 8) + 0.5f) * (1.0f / 16777216.0f);
+  return (static_cast<float>(word >> 9) + 0.5f) * (1.0f / 8388608.0f);
 }
 
 /// What a counter's last word says its numbers are used for.
