@@ -98,6 +98,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(ignored_targets_have_neither_loss_nor_gradient, T,
 }
 
 BOOST_AUTO_TEST_CASE(gradient_against_finite_differences) {
+  const Threads threads(1);  // many small calls
   auto logits = random_values(3 * 9, 5);
   const std::vector<Token> targets{8, pad_token, 0};
   const auto numeric = finite_differences(logits, [&] {
