@@ -1,13 +1,13 @@
 #pragma once
 // The CPU device: OpenMP threads for row kernels, oneDNN for GEMM.
 
+#include <dnnl.h>  // not dnnl.hpp: nvcc 13.0 breaks down on it
 #include <omp.h>
 #if defined(__SSE__)
 #include <xmmintrin.h>
 #endif
 
 #include <cstring>
-#include <dnnl.hpp>
 #include <new>
 #include <vector>
 

@@ -4,21 +4,24 @@
 #include <cstddef>
 #include <limits>
 
+#include "demix/core/host_device.hpp"
+
 namespace demix::device {
 
 /// What a row kernel gets besides its row. Kernels call the members in the same order on every thread of a
-/// team; the functions passed in capture values, not `this`, so that the compiler sees through them.
+/// team; the functions passed in capture values, not `this`, so that the compiler sees through them. Marked
+/// for both devices because the kernels that call it are; it runs on the CPU only.
 struct CpuTeam {
   /// f(i) for every i in [0, n). The calls must be independent.
   template <class F>
-  void for_each(std::size_t n, F f) {
+  DEMIX_HOST_DEVICE void for_each(std::size_t n, F f) {
 #pragma omp simd
     for (std::size_t i = 0; i < n; ++i) f(i);
   }
 
   /// The sum of f(i) over [0, n), on every thread of the team.
   template <class F>
-  auto sum(std::size_t n, F f) {
+  DEMIX_HOST_DEVICE auto sum(std::size_t n, F f) {
     using T = decltype(f(n));
     T total = 0;
 #pragma omp simd reduction(+ : total)
@@ -28,7 +31,7 @@ struct CpuTeam {
 
   /// The maximum of f(i) over [0, n), minus infinity for n = 0, on every thread of the team.
   template <class F>
-  auto max(std::size_t n, F f) {
+  DEMIX_HOST_DEVICE auto max(std::size_t n, F f) {
     using T = decltype(f(n));
     T best = -std::numeric_limits<T>::infinity();
 #pragma omp simd reduction(max : best)
@@ -41,12 +44,12 @@ struct CpuTeam {
 
   /// f() on one thread of the team.
   template <class F>
-  void once(F f) {
+  DEMIX_HOST_DEVICE void once(F f) {
     f();
   }
 
   /// What the team's threads wrote before is visible to all of them afterwards.
-  void sync() {}
+  DEMIX_HOST_DEVICE void sync() {}
 };
 
 }  // namespace demix::device
