@@ -29,6 +29,7 @@ class BytePairEncoding {
   struct Merge {
     std::uint32_t rank;
     BpeId id;
+    bool operator==(const Merge&) const = default;
   };
 
   /// Reads GPT-2's encoder.json and vocab.bpe, or Hugging Face's vocab.json and merges.txt, which have the
@@ -41,6 +42,8 @@ class BytePairEncoding {
     result.read_merges(vocab_bpe, ids, encoder_json);
     return result;
   }
+
+  bool operator==(const BytePairEncoding&) const = default;
 
   /// One more than the largest id.
   std::size_t size() const { return bytes_.size(); }
@@ -62,6 +65,7 @@ class BytePairEncoding {
   struct Slot {
     std::uint64_t key;
     Merge merge;
+    bool operator==(const Slot&) const = default;
   };
   static constexpr std::uint64_t no_key = ~std::uint64_t{0};
   static constexpr BpeId largest_id = (1u << 24) - 1;

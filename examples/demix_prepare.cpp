@@ -1,0 +1,48 @@
+// Turns text into a data-bin, or a split of a data-bin back into text.
+//
+//   demix-prepare --input law=law.jsonl --input code=src/ --output data-bin --vocab-size 8192
+//
+// prints a table of documents, bytes and tokens per domain and split, which data-bin/summary.json repeats.
+
+#include <csignal>
+#include <iostream>
+
+#include "demix/data/decode.hpp"
+#include "demix/data/prepare.hpp"
+#include "demix/data/prepare_options.hpp"
+
+namespace {
+
+/// The vocabulary of a split's data-bin, unless the command line names another one.
+demix::data::VocabularyFiles vocabulary_of(const std::filesystem::path& data_bin,
+                                           const demix::data::PrepareSettings& settings) {
+  auto files = demix::data::VocabularyFiles::in(data_bin);
+  if (!settings.encoder_json.empty()) files.encoder_json = settings.encoder_json;
+  if (!settings.vocab_bpe.empty()) files.vocab_bpe = settings.vocab_bpe;
+  if (settings.dict) files.dict = *settings.dict;
+  return files;
+}
+
+int body(int argc, char** argv) {
+  namespace data = demix::data;
+  data::PrepareOptions options;
+  if (!data::parse_prepare_options(argc, argv, options)) return 0;
+  const data::PrepareSettings& settings = options.prepare;
+  if (options.decode) {
+    const auto data_bin = std::filesystem::absolute(*options.decode).parent_path().parent_path();
+    const auto prefix =
+        settings.document_prefix ? *settings.document_prefix : data::document_prefix_of(data_bin);
+    data::decode_split(*options.decode, data::Vocabulary(vocabulary_of(data_bin, settings)), prefix,
+                       std::cout);
+  } else {
+    data::Preparation(settings).run();
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error like a full disk
+  return demix::run_program("demix-prepare", [&] { return body(argc, argv); });
+}

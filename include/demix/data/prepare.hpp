@@ -1,0 +1,291 @@
+#pragma once
+// From text to a data-bin: documents, splits, vocabulary, token files, summary.
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "demix/data/bpe_trainer.hpp"
+#include "demix/data/document_index.hpp"
+#include "demix/data/indexed_file_writer.hpp"
+#include "demix/data/layout.hpp"
+#include "demix/data/ordered_pipeline.hpp"
+#include "demix/data/prepare_report.hpp"
+#include "demix/data/prepare_settings.hpp"
+#include "demix/data/splits.hpp"
+#include "demix/data/staging_folder.hpp"
+#include "demix/data/vocabulary.hpp"
+
+namespace demix::data {
+
+/// summary.json of a data-bin; an empty object where there is none. Throws Error when it is no JSON object.
+inline nlohmann::ordered_json read_summary(const std::filesystem::path& data_bin) {
+  const auto path = data_bin / "summary.json";
+  std::ifstream in(path);
+  if (!in) return nlohmann::ordered_json::object();
+  auto summary = nlohmann::ordered_json::parse(in, nullptr, false);
+  require(summary.is_object(), path.string(), ": not a JSON object");
+  return summary;
+}
+
+/// The document prefix of a data-bin: what summary.json says, or the original's where it says nothing.
+inline std::string document_prefix_of(const std::filesystem::path& data_bin) {
+  return read_summary(data_bin).value("document_prefix", original_document_prefix);
+}
+
+/// One run of demix-prepare. The data-bin appears, or grows by whole domains, only at the end. The result
+/// does not depend on the number of threads.
+class Preparation {
+ public:
+  /// Checks the output. Throws Error, and UsageError for settings that do not fit what is there.
+  explicit Preparation(const PrepareSettings& settings)
+      : settings_(settings), adds_(adds_to_data_bin(settings)), staging_(settings.output) {}
+
+  /// Does it all and prints the summary. Throws Error.
+  void run() {
+    for (const auto& [domain, path] : settings_.inputs) read_input(domain, path);
+    make_vocabulary();
+    const Vocabulary vocabulary(VocabularyFiles::in(staging_.path()));
+    if (adds_) require_same_vocabulary(vocabulary);
+    std::vector<std::unique_ptr<TextEncoder>> encoders;
+    for (std::size_t t = 0; t < settings_.threads; ++t)
+      encoders.push_back(std::make_unique<TextEncoder>(vocabulary));
+    std::vector<DomainSummary> summaries;
+    for (const auto& input : inputs_) summaries.push_back(encode_domain(input, vocabulary, encoders));
+    inputs_.clear();
+    publish(vocabulary, summaries);
+    print_table(summaries);
+  }
+
+ private:
+  struct Input {
+    std::string domain;
+    std::unique_ptr<DocumentIndex> documents;
+    SplitPlan plan;
+  };
+  struct Encoded {
+    std::vector<Token> tokens;
+    std::vector<std::size_t> ends;  // of each document in `tokens`
+    SplitSummary summary;
+  };
+  static constexpr std::uint64_t chunk_bytes = std::uint64_t{1} << 20;
+  static constexpr std::size_t chunk_documents = 4096;
+
+  /// Whether the output is a data-bin already, to which domains are added.
+  static bool adds_to_data_bin(const PrepareSettings& settings) {
+    using Source = PrepareSettings::VocabularySource;
+    namespace fs = std::filesystem;
+    const fs::path& output = settings.output;
+    if (!fs::exists(output) || (fs::is_directory(output) && fs::is_empty(output))) {
+      if (settings.vocabulary == Source::reused)
+        throw UsageError(concat("--reuse-vocabulary: '", output.string(), "' is not a data-bin yet"));
+      return false;
+    }
+    require(fs::exists(output / "dict.txt"), "--output: '", output.string(),
+            "' exists and is not a data-bin (it has no dict.txt); choose another folder");
+    if (settings.vocabulary == Source::trained)
+      throw UsageError(concat("--output: '", output.string(),
+                              "' is a data-bin already; --reuse-vocabulary adds domains to it"));
+    for (const auto& [domain, path] : settings.inputs)
+      require(!fs::exists(output / domain), "--output: '", output.string(), "' has a domain '", domain,
+              "' already; remove its folder or choose another name");
+    return true;
+  }
+
+  void read_input(const std::string& domain, const std::filesystem::path& path) {
+    auto documents =
+        std::make_unique<DocumentIndex>(open_documents(path, settings_.text_field),
+                                        staging_.path() / (domain + ".documents"), settings_.threads);
+    require(documents->size() > 0, "domain '", domain, "': '", path.string(), "' holds no documents");
+    SplitPlan plan = plan_splits(
+        domain, documents->size(), documents->words(), [&](std::uint64_t i) { return documents->words(i); },
+        settings_.splits, settings_.seed);
+    std::string note;
+    if (documents->empty_documents() > 0)
+      note = concat("; left out ", documents->empty_documents(), " documents without text");
+    progress_.message(
+        concat(domain, ": ", documents->size(), " documents, ", documents->words(), " words", note));
+    inputs_.push_back({domain, std::move(documents), plan});
+  }
+
+  void make_vocabulary() {
+    using Source = PrepareSettings::VocabularySource;
+    const auto files = VocabularyFiles::in(staging_.path());
+    switch (settings_.vocabulary) {
+      case Source::trained:
+        train_vocabulary(files);
+        break;
+      case Source::given:
+        copy_vocabulary({settings_.encoder_json, settings_.vocab_bpe, settings_.dict.value_or("")}, files);
+        if (!settings_.dict) write_plain_dict(files);
+        break;
+      case Source::reused:
+        copy_vocabulary(VocabularyFiles::in(settings_.output), files);
+        break;
+    }
+    const bool is_own = settings_.vocabulary == Source::trained;
+    prefix_ = settings_.document_prefix.value_or(adds_    ? document_prefix_of(settings_.output)
+                                                 : is_own ? ""
+                                                          : original_document_prefix);
+  }
+
+  /// On the training documents, the same number of bytes of every domain.
+  void train_vocabulary(const VocabularyFiles& files) {
+    BpeTrainer trainer;
+    const std::uint64_t share = settings_.bpe_sample_bytes / inputs_.size();
+    for (const auto& input : inputs_) {
+      const SplitRange range = input.plan.ranges[0];
+      std::uint64_t left = share;
+      for (std::uint64_t position = range.first; position < range.last && left > 0; ++position) {
+        const std::string text = input.documents->text(input.plan.order(position)).substr(0, left);
+        trainer.add(text);
+        left -= text.size();
+      }
+    }
+    const std::size_t reserved = unk_token + 1;
+    const std::size_t symbols = trainer.train(settings_.vocabulary_size - reserved);
+    trainer.save(files);
+    progress_.message(concat("vocabulary: ", symbols + reserved, " symbols trained",
+                             symbols + reserved < settings_.vocabulary_size
+                                 ? concat(", fewer than the ", settings_.vocabulary_size,
+                                          " asked for: no further pair occurs twice in the sample")
+                                 : std::string()));
+  }
+
+  static void copy_vocabulary(const VocabularyFiles& from, const VocabularyFiles& to) {
+    const auto copy = [](const std::filesystem::path& source, const std::filesystem::path& target) {
+      if (source.empty()) return;
+      std::error_code error;
+      std::filesystem::copy_file(source, target, error);
+      require(!error, "cannot copy '", source.string(), "' to '", target.string(), "': ", error.message());
+    };
+    copy(from.encoder_json, to.encoder_json);
+    copy(from.vocab_bpe, to.vocab_bpe);
+    copy(from.dict, to.dict);
+  }
+
+  /// A dict.txt of all symbols in the order of their ids.
+  static void write_plain_dict(const VocabularyFiles& files) {
+    const auto bpe = BytePairEncoding::load(files.encoder_json, files.vocab_bpe);
+    OutputFile dict(files.dict);
+    for (std::size_t id = 0; id < bpe.size(); ++id) dict.write(concat(id, " 0\n"));
+    dict.commit();
+  }
+
+  void require_same_vocabulary(const Vocabulary& vocabulary) const {
+    const auto there = VocabularyFiles::in(settings_.output);
+    const auto dictionary = Dictionary::load(there.dict);
+    require(dictionary.fingerprint() == vocabulary.dictionary().fingerprint(), "the vocabulary of '",
+            settings_.output.string(), "' (", dictionary.size(), " symbols, fingerprint ",
+            dictionary.fingerprint(), ") is not the given one (", vocabulary.dictionary().size(), ", ",
+            vocabulary.dictionary().fingerprint(), "); --reuse-vocabulary takes the one that is there");
+    require(!std::filesystem::exists(there.encoder_json) ||
+                BytePairEncoding::load(there.encoder_json, there.vocab_bpe) == vocabulary.bpe(),
+            "the BPE of '", settings_.output.string(),
+            "' is not the given one; --reuse-vocabulary takes the one that is there");
+  }
+
+  DomainSummary encode_domain(const Input& input, const Vocabulary& vocabulary,
+                              std::vector<std::unique_ptr<TextEncoder>>& encoders) {
+    const auto folder = staging_.path() / input.domain;
+    std::filesystem::create_directory(folder);
+    std::filesystem::copy_file(staging_.path() / "dict.txt", folder / "dict.txt");
+    DomainSummary result{input.domain, {}};
+    std::uint64_t documents_done = 0;
+    for (std::size_t s = 0; s < split_names.size(); ++s) {
+      TokenFileWriter writer(folder / split_file_name(input.domain, split_names[s]),
+                             vocabulary.dictionary().size());
+      SplitSummary& summary = result.splits[s];
+      std::uint64_t position = input.plan.ranges[s].first;
+      run_in_order(
+          settings_.threads, [&] { return next_chunk(input, position, input.plan.ranges[s].last); },
+          [&](std::size_t worker, const std::vector<std::uint64_t>& chunk) {
+            return encode(input, chunk, *encoders[worker]);
+          },
+          [&](const Encoded& encoded) {
+            std::size_t first = 0;
+            for (const std::size_t last : encoded.ends) {
+              writer.add(std::span(encoded.tokens).subspan(first, last - first));
+              first = last;
+            }
+            add(summary, encoded.summary);
+            bytes_done_ += encoded.summary.bytes;
+            documents_done += encoded.summary.documents;
+            progress_.update(input.domain, documents_done, input.documents->size(), bytes_done_);
+          });
+      writer.finish();
+    }
+    return result;
+  }
+
+  /// The documents at the next positions: about a megabyte.
+  static std::optional<std::vector<std::uint64_t>> next_chunk(const Input& input, std::uint64_t& position,
+                                                              std::uint64_t last) {
+    if (position == last) return std::nullopt;
+    std::vector<std::uint64_t> chunk;
+    for (std::uint64_t bytes = 0; position < last && bytes < chunk_bytes && chunk.size() < chunk_documents;) {
+      chunk.push_back(input.plan.order(position++));
+      bytes += input.documents->source_bytes(chunk.back());
+    }
+    return chunk;
+  }
+
+  Encoded encode(const Input& input, const std::vector<std::uint64_t>& chunk, TextEncoder& encoder) const {
+    Encoded result;
+    for (const std::uint64_t i : chunk) {
+      const std::string text = prefix_ + input.documents->text(i);
+      encoder.encode(text, result.tokens);
+      result.tokens.push_back(eos_token);
+      result.ends.push_back(result.tokens.size());
+      result.summary.bytes += text.size() - prefix_.size();
+      result.summary.words += input.documents->words(i);
+    }
+    result.summary.documents = chunk.size();
+    result.summary.tokens = result.tokens.size();
+    result.summary.unknown_tokens =
+        static_cast<std::uint64_t>(std::count(result.tokens.begin(), result.tokens.end(), unk_token));
+    return result;
+  }
+
+  static void add(SplitSummary& sum, const SplitSummary& part) {
+    sum.documents += part.documents;
+    sum.words += part.words;
+    sum.bytes += part.bytes;
+    sum.tokens += part.tokens;
+    sum.unknown_tokens += part.unknown_tokens;
+  }
+
+  void publish(const Vocabulary& vocabulary, const std::vector<DomainSummary>& summaries) {
+    nlohmann::ordered_json summary =
+        adds_ ? read_summary(settings_.output) : nlohmann::ordered_json::object();
+    summary["vocabulary_size"] = vocabulary.dictionary().size();
+    summary["vocabulary_fingerprint"] = vocabulary.dictionary().fingerprint();
+    if (!summary.contains("document_prefix")) summary["document_prefix"] = prefix_;
+    for (const auto& domain : summaries) summary["domains"][domain.name] = to_json(domain);
+    const std::string text = summary.dump(2) + "\n";
+    if (adds_) {
+      for (const char* file : {"encoder.json", "vocab.bpe"})
+        if (!std::filesystem::exists(settings_.output / file)) staging_.publish(file);
+      for (const auto& domain : summaries) staging_.publish(domain.name);
+    }
+    OutputFile file((adds_ ? settings_.output : staging_.path()) / "summary.json");
+    file.write(text);
+    file.commit();
+    if (!adds_) staging_.publish();
+  }
+
+  const PrepareSettings& settings_;
+  const bool adds_;
+  StagingFolder staging_;
+  PrepareProgress progress_;
+  std::vector<Input> inputs_;
+  std::string prefix_;
+  std::uint64_t bytes_done_ = 0;
+};
+
+}  // namespace demix::data

@@ -1,0 +1,207 @@
+#pragma once
+// The command line of demix-prepare.
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "demix/core/options.hpp"
+#include "demix/data/prepare_settings.hpp"
+
+namespace demix::data {
+
+/// What demix-prepare was asked to do: prepare, or print a split's text.
+struct PrepareOptions {
+  PrepareSettings prepare;
+  std::optional<std::filesystem::path> decode;  // the prefix of a split's files
+};
+
+/// A domain's name is a folder's name, and part of file names and lists. Throws UsageError.
+inline void require_domain_name(const std::string& option, const std::string& name) {
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  };
+  if (name.empty() || name[0] == '.' || name[0] == '-' || !std::all_of(name.begin(), name.end(), allowed))
+    throw UsageError(concat(option, ": '", name,
+                            "' cannot name a domain; use letters, digits, '_', '-' and '.', and begin with a "
+                            "letter, a digit or '_'"));
+}
+
+/// The domains of a folder: every X.jsonl and every sub-folder, sorted by name. Throws UsageError.
+inline std::vector<std::pair<std::string, std::filesystem::path>> list_inputs(
+    const std::filesystem::path& folder) {
+  if (!std::filesystem::is_directory(folder))
+    throw UsageError(concat("--input-dir: '", folder.string(), "' is not a folder"));
+  std::vector<std::pair<std::string, std::filesystem::path>> inputs;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto& path = entry.path();
+    if (path.filename().string().starts_with(".")) continue;
+    if (entry.is_directory())
+      inputs.emplace_back(path.filename().string(), path);
+    else if (path.extension() == ".jsonl")
+      inputs.emplace_back(path.stem().string(), path);
+  }
+  if (inputs.empty())
+    throw UsageError(concat("--input-dir: '", folder.string(),
+                            "' holds no domain; expected DOMAIN.jsonl files or sub-folders of text files"));
+  std::sort(inputs.begin(), inputs.end());
+  return inputs;
+}
+
+namespace prepare_options_detail {
+
+inline std::uint64_t require_at_least(const std::string& option, std::int64_t value, std::int64_t least) {
+  if (value < least) throw UsageError(concat(option, ": ", value, " is less than ", least));
+  return static_cast<std::uint64_t>(value);
+}
+
+inline void check_splits(const boost::program_options::variables_map& values, const SplitSettings& splits) {
+  const bool by_words = splits.train_words || splits.valid_words || splits.test_words;
+  const bool by_fraction = !values["valid-fraction"].defaulted() || !values["test-fraction"].defaulted();
+  if (by_words && by_fraction)
+    throw UsageError(
+        "--train-tokens, --valid-tokens and --test-tokens contradict --valid-fraction and --test-fraction");
+  if (by_words && !(splits.valid_words && splits.test_words))
+    throw UsageError("--train-tokens, --valid-tokens, --test-tokens: give all three, or only the latter two");
+  const auto in_range = [](double fraction) { return fraction > 0 && fraction < 1; };
+  if (!in_range(splits.valid_fraction) || !in_range(splits.test_fraction) ||
+      splits.valid_fraction + splits.test_fraction >= 1)
+    throw UsageError(concat("--valid-fraction ", splits.valid_fraction, ", --test-fraction ",
+                            splits.test_fraction, ": each must be above 0, and both together below 1"));
+}
+
+inline void choose_vocabulary(const boost::program_options::variables_map& values,
+                              PrepareSettings& settings) {
+  const bool encoder = values.count("encoder-json"), merges = values.count("vocab-bpe");
+  const bool reuse = values["reuse-vocabulary"].as<bool>();
+  if (encoder != merges) throw UsageError("--encoder-json and --vocab-bpe belong together; one is missing");
+  if (settings.dict && !encoder) throw UsageError("--dict needs --encoder-json and --vocab-bpe");
+  if (encoder && reuse) throw UsageError("--reuse-vocabulary contradicts --encoder-json");
+  const bool trains = !values["vocab-size"].defaulted() || !values["bpe-sample-bytes"].defaulted();
+  if (trains && (encoder || reuse))
+    throw UsageError(concat("--vocab-size and --bpe-sample-bytes train a vocabulary; ",
+                            encoder ? "--encoder-json" : "--reuse-vocabulary",
+                            " says to take one that exists"));
+  settings.vocabulary = encoder ? PrepareSettings::VocabularySource::given
+                        : reuse ? PrepareSettings::VocabularySource::reused
+                                : PrepareSettings::VocabularySource::trained;
+}
+
+inline void collect_inputs(const std::vector<std::string>& inputs, const std::string& input_dir,
+                           PrepareSettings& settings) {
+  for (const auto& input : inputs) {
+    const std::size_t equals = input.find('=');
+    if (equals == std::string::npos || equals + 1 == input.size())
+      throw UsageError(concat("--input: expected DOMAIN=PATH, found '", input, "'"));
+    settings.inputs.emplace_back(input.substr(0, equals), input.substr(equals + 1));
+  }
+  if (!input_dir.empty())
+    for (auto& input : list_inputs(input_dir)) settings.inputs.push_back(std::move(input));
+  if (settings.inputs.empty()) throw UsageError("no input: give --input DOMAIN=PATH or --input-dir DIR");
+  for (std::size_t i = 0; i < settings.inputs.size(); ++i) {
+    const auto& [domain, path] = settings.inputs[i];
+    require_domain_name("--input", domain);
+    for (std::size_t j = 0; j < i; ++j)
+      if (settings.inputs[j].first == domain)
+        throw UsageError(concat("domain '", domain, "' is given twice: '", settings.inputs[j].second.string(),
+                                "' and '", path.string(), "'"));
+  }
+}
+
+}  // namespace prepare_options_detail
+
+/// Reads the command line. Returns false after printing --help. Throws UsageError.
+inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result) {
+  namespace po = boost::program_options;
+  namespace detail = prepare_options_detail;
+  CommandLine line{
+      "demix-prepare --input DOMAIN=PATH [--input ...] --output DATA-BIN [options]\n"
+      "       demix-prepare --decode PREFIX [options]",
+      "Turns the text of every domain into training, validation and test data (a data-bin), or "
+      "prints the text of a split back.",
+      "demix-prepare --input law=law.jsonl --input code=src/ --output data-bin --vocab-size 8192"};
+  PrepareSettings& s = result.prepare;
+  std::vector<std::string> inputs;
+  std::string input_dir, output, encoder_json, vocab_bpe, dict, prefix, decode;
+  std::int64_t vocab_size = 8192, sample_bytes = static_cast<std::int64_t>(s.bpe_sample_bytes);
+  std::int64_t train_tokens = 0, valid_tokens = 0, test_tokens = 0, threads = 0;
+  const auto file = [](std::string& variable) { return po::value(&variable)->value_name("FILE"); };
+  const auto count = [](std::int64_t& variable) { return po::value(&variable)->value_name("N"); };
+  const auto real = [](double& variable) { return po::value(&variable)->value_name("X"); };
+  // clang-format off
+  po::options_description in("Input and output"), vocabulary("Vocabulary"), splits("Splits"), run("Run");
+  in.add_options()
+    ("input", po::value(&inputs)->value_name("DOMAIN=PATH"), "a domain's text: a .jsonl file, or a folder of text files, one document each")
+    ("input-dir", po::value(&input_dir)->value_name("DIR"), "a folder in which every X.jsonl and every sub-folder is a domain")
+    ("text-field", po::value(&s.text_field)->default_value(s.text_field)->value_name("NAME"), "field of the .jsonl objects that holds the text")
+    ("output", po::value(&output)->value_name("DIR"), "the data-bin to write; domains are added when it exists")
+    ("decode", po::value(&decode)->value_name("PREFIX"), "print the documents of PREFIX.bin instead, for instance of data-bin/law/valid_law");
+  vocabulary.add_options()
+    ("vocab-size", count(vocab_size)->default_value(vocab_size), "train a BPE of this many symbols on the inputs, the 4 reserved ones included")
+    ("bpe-sample-bytes", count(sample_bytes)->default_value(sample_bytes), "text to train it on, evenly over the domains")
+    ("encoder-json", file(encoder_json), "use this BPE instead: GPT-2's encoder.json, or Hugging Face's vocab.json")
+    ("vocab-bpe", file(vocab_bpe), "its merges: GPT-2's vocab.bpe, or Hugging Face's merges.txt")
+    ("dict", file(dict), "the dict.txt that numbers its symbols for the model (default: all, in order)")
+    ("reuse-vocabulary", po::bool_switch(), "use the vocabulary of the data-bin --output, to add domains to it")
+    ("document-prefix", po::value(&prefix)->value_name("TEXT"), "text before every document (default: '<|endoftext|> ' with a given "
+     "BPE, nothing with one trained here, and the data-bin's own where domains are added)");
+  splits.add_options()
+    ("valid-fraction", real(s.splits.valid_fraction)->default_value(s.splits.valid_fraction, "0.02"), "of the words, for validation")
+    ("test-fraction", real(s.splits.test_fraction)->default_value(s.splits.test_fraction, "0.02"), "of the words, for test")
+    ("train-tokens", count(train_tokens), "words for training (default: all that the others leave)")
+    ("valid-tokens", count(valid_tokens), "words for validation, instead of the fraction")
+    ("test-tokens", count(test_tokens), "words for test, instead of the fraction")
+    ("seed", po::value(&s.seed.value)->default_value(s.seed.value)->value_name("N"), "of the shuffle that deals documents to splits");
+  run.add_options()
+    ("threads", count(threads), "processor threads (default: all); the output does not depend on it");
+  // clang-format on
+  line.options.add(in).add(vocabulary).add(splits).add(run);
+  po::variables_map values;
+  if (!line.parse(argc, argv, values)) return false;
+
+  s.encoder_json = encoder_json;
+  s.vocab_bpe = vocab_bpe;
+  if (values.count("dict")) s.dict = dict;
+  if (values.count("document-prefix")) {
+    s.document_prefix = prefix;
+    try {
+      static_cast<void>(nlohmann::json(prefix).dump());
+    } catch (const nlohmann::json::type_error&) {
+      throw UsageError("--document-prefix: not UTF-8, in which summary.json keeps it");
+    }
+  }
+  detail::choose_vocabulary(values, s);
+  if (values.count("decode")) {
+    if (!inputs.empty() || !input_dir.empty() || !output.empty())
+      throw UsageError("--decode contradicts --input, --input-dir and --output");
+    result.decode = decode;
+    return true;
+  }
+  detail::collect_inputs(inputs, input_dir, s);
+  if (output.empty()) throw UsageError("--output: which folder?");
+  s.output = std::filesystem::path(output).lexically_normal();
+  if (!s.output.has_filename()) s.output = s.output.parent_path();
+  const auto given = [&](const char* name, std::int64_t value) -> std::optional<std::uint64_t> {
+    if (!values.count(name)) return std::nullopt;
+    return detail::require_at_least(concat("--", name), value, 1);
+  };
+  s.splits.train_words = given("train-tokens", train_tokens);
+  s.splits.valid_words = given("valid-tokens", valid_tokens);
+  s.splits.test_words = given("test-tokens", test_tokens);
+  detail::check_splits(values, s.splits);
+  s.vocabulary_size = detail::require_at_least("--vocab-size", vocab_size, 4 + 256);
+  s.bpe_sample_bytes = detail::require_at_least("--bpe-sample-bytes", sample_bytes, 1);
+  s.threads = values.count("threads") ? detail::require_at_least("--threads", threads, 1)
+                                      : std::max(1u, std::thread::hardware_concurrency());
+  return true;
+}
+
+}  // namespace demix::data

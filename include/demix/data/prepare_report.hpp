@@ -1,0 +1,99 @@
+#pragma once
+// What demix-prepare says while it works and at its end.
+
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "demix/data/splits.hpp"
+
+namespace demix::data {
+
+/// What a split holds.
+struct SplitSummary {
+  std::uint64_t documents = 0, words = 0, bytes = 0;  // of text, without the document prefix
+  std::uint64_t tokens = 0;                           // with the prefix's and </s>
+  std::uint64_t unknown_tokens = 0;
+
+  double bytes_per_token() const { return static_cast<double>(bytes) / static_cast<double>(tokens); }
+};
+
+struct DomainSummary {
+  std::string name;
+  std::array<SplitSummary, 3> splits;  // in the order of split_names
+};
+
+/// A domain's part of summary.json.
+inline nlohmann::ordered_json to_json(const DomainSummary& domain) {
+  nlohmann::ordered_json result;
+  for (std::size_t s = 0; s < domain.splits.size(); ++s) {
+    const SplitSummary& split = domain.splits[s];
+    result[split_names[s]] = {{"documents", split.documents},
+                              {"words", split.words},
+                              {"bytes", split.bytes},
+                              {"tokens", split.tokens},
+                              {"unknown_tokens", split.unknown_tokens},
+                              {"bytes_per_token", split.bytes_per_token()}};
+  }
+  return result;
+}
+
+/// Prints the table of all domains and splits.
+inline void print_table(const std::vector<DomainSummary>& domains) {
+  std::printf("%-16s %-6s %12s %14s %14s %12s %9s\n", "domain", "split", "documents", "bytes", "tokens",
+              "bytes/token", "unknown");
+  for (const auto& domain : domains)
+    for (std::size_t s = 0; s < domain.splits.size(); ++s) {
+      const SplitSummary& split = domain.splits[s];
+      std::printf("%-16s %-6s %12ju %14ju %14ju %12.2f %9ju\n", domain.name.c_str(), split_names[s],
+                  static_cast<std::uintmax_t>(split.documents), static_cast<std::uintmax_t>(split.bytes),
+                  static_cast<std::uintmax_t>(split.tokens), split.bytes_per_token(),
+                  static_cast<std::uintmax_t>(split.unknown_tokens));
+    }
+  std::fflush(stdout);
+}
+
+/// Progress on stderr: one line that renews itself on a terminal, plain lines now and then elsewhere.
+class PrepareProgress {
+ public:
+  /// A line that stays.
+  void message(const std::string& text) {
+    clear_line();
+    std::fprintf(stderr, "%s\n", text.c_str());
+  }
+
+  /// `done` of `total` documents of a domain are encoded, `bytes` of text in all since the first call.
+  void update(const std::string& domain, std::uint64_t done, std::uint64_t total, std::uint64_t bytes) {
+    const auto now = Clock::now();
+    if (now - shown_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(10))) return;
+    shown_ = now;
+    const double seconds = std::chrono::duration<double>(now - started_).count();
+    clear_line();
+    std::fprintf(stderr, "%s: %ju of %ju documents (%.0f %%), %.1f MB/s%s", domain.c_str(),
+                 static_cast<std::uintmax_t>(done), static_cast<std::uintmax_t>(total),
+                 100.0 * static_cast<double>(done) / static_cast<double>(total),
+                 static_cast<double>(bytes) / seconds / 1e6, terminal_ ? "" : "\n");
+    std::fflush(stderr);
+    line_open_ = terminal_;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void clear_line() {
+    if (line_open_) std::fprintf(stderr, "\r\033[K");
+    line_open_ = false;
+  }
+
+  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
+  bool line_open_ = false;
+  Clock::time_point started_ = Clock::now(), shown_ = started_;
+};
+
+}  // namespace demix::data
