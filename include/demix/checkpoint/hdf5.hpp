@@ -20,6 +20,8 @@ namespace demix::checkpoint::hdf5 {
 class QuietErrors {
  public:
   QuietErrors() {
+    // HDF5's own exit handler would flush a file whose disk was full once more, and crash; ours are closed by then.
+    H5dont_atexit();
     H5Eget_auto2(H5E_DEFAULT, &print_, &data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   }
