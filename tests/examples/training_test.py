@@ -1,0 +1,188 @@
+"""Training, resuming and evaluating, as a user does it."""
+
+import math
+import os
+import random
+import signal
+import subprocess
+import time
+import unittest
+
+import programs
+import tiny_data
+from programs import BIN, evaluate, files_of, metrics, small, train
+
+EXPERIMENTS = ["dense", "unbalanced", "domain-token", "demix"]
+
+
+class Training(programs.ProgramTest):
+    def test_every_experiment_learns_and_evaluates_to_what_it_reported(self):
+        for experiment in EXPERIMENTS:
+            with self.subTest(experiment):
+                save_dir = self.folder / experiment
+                done = train(experiment, self.data, save_dir, "--max-update", 120, "--validate-interval-updates", 40,
+                             "--save-interval-updates", 40, "--keep-interval-updates", 0)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                reported = {m["step"]: m for m in metrics(save_dir, "valid")}
+                self.assertEqual(sorted(reported), [40, 80, 120])
+                self.assertLess(reported[120]["average_perplexity"], 0.6 * tiny_data.VOCABULARY)
+                for step in reported:
+                    result = evaluate(self.data, save_dir / f"checkpoint_{step}", "--split", "valid")
+                    self.assertEqual(result["step"], step)
+                    for row in result["results"]:
+                        self.assertEqual(row["perplexity"], reported[step]["perplexity"][row["domain"]])
+                    self.assertEqual(result["average_perplexity"], reported[step]["average_perplexity"])
+
+    def test_demix_scores_each_domain_by_its_own_expert(self):
+        save_dir = self.folder / "demix"
+        self.assertEqual(train("demix", self.data, save_dir, "--max-update", 150).returncode, 0)
+        own = {row["domain"]: row["perplexity"] for row in evaluate(self.data, save_dir / "checkpoint_last")["results"]}
+        for domain in own:
+            for expert in own:
+                row = evaluate(self.data, save_dir / "checkpoint_last", "--domain", domain, "--expert", expert)["results"][0]
+                self.assertEqual(row["expert"], expert)
+                if expert == domain:
+                    self.assertEqual(row["perplexity"], own[domain])
+                else:
+                    self.assertGreater(row["perplexity"], own[domain])
+
+    def test_a_domain_token_can_be_forced(self):
+        save_dir = self.folder / "token"
+        self.assertEqual(train("domain-token", self.data, save_dir, "--max-update", 150).returncode, 0)
+        checkpoint = save_dir / "checkpoint_last"
+        own = evaluate(self.data, checkpoint, "--domain", "beta")["results"][0]
+        forced = evaluate(self.data, checkpoint, "--domain", "beta", "--domain-token", "alpha")["results"][0]
+        self.assertEqual(forced["tokens"], own["tokens"])
+        self.assertNotEqual(forced["perplexity"], own["perplexity"])
+
+    def test_the_best_checkpoint_is_kept(self):
+        save_dir = self.folder / "dense"
+        done = train("dense", self.data, save_dir, "--max-update", 60, "--validate-interval-updates", 10, "--save-interval-updates", 10)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        best = min(metrics(save_dir, "valid"), key=lambda m: m["average_perplexity"])
+        self.assertEqual(os.readlink(save_dir / "checkpoint_best"), f"checkpoint_{best['step']}")
+        self.assertEqual(os.readlink(save_dir / "checkpoint_last"), "checkpoint_60")
+        self.assertLessEqual(len([p for p in save_dir.iterdir() if p.is_dir() and not p.is_symlink()]), 2)
+
+    def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(self):
+        for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+            done = train("demix", self.data, self.folder / name, "--max-update", 20, "--seed", seed, "--dropout", "0.1")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        a, b, c = (files_of(self.folder / name / "checkpoint_20") for name in "abc")
+        self.assertEqual(a, b)
+        self.assertNotEqual(a, c)
+
+    def test_an_ini_file_gives_options_and_the_command_line_wins(self):
+        ini = self.folder / "run.ini"
+        ini.write_text("max-update = 7\nvalidate-interval-updates = 0\n")
+        done = train("dense", self.data, self.folder / "a", "--config", ini)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.folder / "a" / "checkpoint_7").is_dir())
+        done = train("dense", self.data, self.folder / "b", "--config", ini, "--max-update", 9)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.folder / "b" / "checkpoint_9").is_dir())
+
+    def test_unbalanced_takes_text_in_proportion(self):
+        save_dir = self.folder / "u"
+        done = train("unbalanced", self.data, save_dir, "--max-update", 30, "--log-interval", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        seen = {d: sum(d in m["loss_by_domain"] for m in metrics(save_dir, "train")) for d in ("alpha", "gamma")}
+        self.assertEqual(seen["gamma"], 30)  # half of all text
+        self.assertLess(seen["alpha"], 30)   # a sixth: some batch of 18 sequences has none
+
+
+class Resuming(programs.ProgramTest):
+    OPTIONS = ["--max-update", "150", "--validate-interval-updates", "30", "--save-interval-updates", "5", "--dropout", "0.1"]
+
+    def command(self, save_dir):
+        return [BIN / "demix-train-demix", self.data, "--save-dir", save_dir, *small(*self.OPTIONS)]
+
+    def unbroken(self):
+        save_dir = self.folder / "unbroken"
+        done = subprocess.run(self.command(save_dir), capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return save_dir
+
+    def assert_same_run(self, broken, unbroken):
+        self.assertEqual(files_of(broken / "checkpoint_150"), files_of(unbroken / "checkpoint_150"))
+        self.assertEqual(metrics(broken, "valid"), metrics(unbroken, "valid"))
+        self.assertEqual([p.name for p in broken.iterdir() if p.name.startswith(".partial")], [])
+
+    def test_killed_at_any_moment_it_continues_bit_for_bit(self):
+        unbroken, broken = self.unbroken(), self.folder / "broken"
+        rng, kills = random.Random(os.getpid()), 0
+        while not (broken / "checkpoint_150").exists():
+            child = subprocess.Popen(self.command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                child.wait(timeout=0.05 + 0.25 * rng.random() + 0.02 * kills)
+            except subprocess.TimeoutExpired:
+                kills += 1
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+            for checkpoint in broken.glob("checkpoint_*"):
+                if kills % 4 == 0 and checkpoint.is_dir():
+                    evaluate(self.data, checkpoint, "--max-batches", 1)
+        self.assertGreater(kills, 2)
+        done = subprocess.run(self.command(broken), capture_output=True, text=True, timeout=300)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_same_run(broken, unbroken)
+
+    def test_a_signal_saves_and_leaves(self):
+        unbroken = self.unbroken()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            broken = self.folder / f"signal{number}"
+            child = subprocess.Popen(self.command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            while not (broken / "metrics.jsonl").exists():
+                time.sleep(0.01)
+            time.sleep(0.1)
+            child.send_signal(number)
+            _, errors = child.communicate(timeout=60)
+            if child.returncode != 0:  # it may have been done already
+                self.assertEqual(child.returncode, 128 + number, errors)
+                self.assertIn("saved", errors)
+            done = subprocess.run(self.command(broken), capture_output=True, text=True, timeout=300)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assert_same_run(broken, unbroken)
+
+    def test_other_settings_are_refused(self):
+        save_dir = self.folder / "run"
+        self.assertEqual(train("demix", self.data, save_dir, "--max-update", 10).returncode, 0)
+        before = files_of(save_dir)
+        for words, arguments in ((("lr",), ["--lr", "1e-4"]), (("architecture", "layers=3"), ["--layers", "3"]),
+                                 (("domains",), ["--train-domains", "alpha,beta"])):
+            done = train("demix", self.data, save_dir, "--max-update", 10, *arguments)
+            self.assert_fails(done, 1, "cannot continue", "--save-dir", *words)
+        done = train("dense", self.data, save_dir, "--max-update", 10)
+        self.assert_fails(done, 1, "experiment", "demix", "dense")
+        self.assertEqual(files_of(save_dir), before)
+
+
+class Divergence(programs.ProgramTest):
+    def test_a_loss_that_is_not_finite_names_update_and_domain_and_keeps_the_checkpoint(self):
+        save_dir = self.folder / "run"
+        done = train("dense", self.data, save_dir, "--max-update", 60, "--save-interval-updates", 1, "--lr", "1e20",
+                     "--warmup-updates", 0, "--clip-norm", 0, "--validate-interval-updates", 0)
+        self.assert_fails(done, 1, "update ", "is not finite", "last good checkpoint")
+        self.assertRegex(done.stderr, "domain '(alpha|beta|gamma)'|shared parameters")
+        self.assertTrue((save_dir / "checkpoint_last" / "model.h5").exists())
+
+
+class Memory(programs.ProgramTest):
+    def test_a_corpus_ten_times_larger_takes_no_more_memory(self):
+        peaks = []
+        for scale in (1, 10):
+            data = self.folder / f"data{scale}"
+            tiny_data.write_data_bin(data, domains=("alpha",))
+            document = [4 + i % 100 for i in range(999)] + [2]
+            tiny_data.write_split(data / "alpha" / "train", [document] * (4000 * scale))  # 8 MB, 80 MB
+            command = [BIN / "demix-train-dense", data, "--save-dir", self.folder / f"run{scale}",
+                       *small("--tokens-per-sample", 128, "--batch-size", 16, "--max-update", 60, "--max-valid-steps", 1)]
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            _, status, usage = os.wait4(child.pid, 0)
+            self.assertEqual(status, 0)
+            peaks.append(usage.ru_maxrss)
+        self.assertLess(peaks[1], 1.1 * peaks[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
