@@ -1,0 +1,152 @@
+// The minimal archetype of each policy concept: what the concept asks for, and nothing else, makes a model.
+
+#include "demix/model/concepts.hpp"
+#include "device/archetype.hpp"
+#include "model/model_testing.hpp"
+
+using namespace demix;
+using namespace demix::testing;
+
+namespace {
+
+/// What every archetype layer has: no parameters, nothing saved.
+struct LayerWithoutParameters {
+  struct Activations {
+    template <class D>
+    explicit Activations(D&) {}
+  };
+  LayerWithoutParameters(ParameterLayout&, const std::string&, const ModelConfig&) {}
+};
+
+struct IdentityAttention {
+  template <device::Device D, Precision P>
+  struct Layer : LayerWithoutParameters {
+    using LayerWithoutParameters::LayerWithoutParameters;
+    using T = typename P::compute_type;
+    using Arena = ParameterArena<D, typename P::master_type>;
+    void forward(D& device, const Arena&, std::size_t, Matrix<const T> x, Matrix<T> y, Activations&,
+                 Workspace<D, T>&) const {
+      device.copy(y.data, x.data, x.size());
+    }
+    void backward(D& device, const Arena&, Arena&, std::size_t, Matrix<const T>, Matrix<const T> dy,
+                  Matrix<T> dx, Activations&, Workspace<D, T>&) const {
+      device.copy(dx.data, dy.data, dy.size());
+    }
+  };
+};
+
+struct IdentityNorm {
+  template <device::Device D, Precision P>
+  struct Layer : LayerWithoutParameters {
+    using LayerWithoutParameters::LayerWithoutParameters;
+    using T = typename P::compute_type;
+    using Arena = ParameterArena<D, typename P::master_type>;
+    void forward(D& device, const Arena&, Matrix<const T> x, Matrix<T> y, Activations&) const {
+      device.copy(y.data, x.data, x.size());
+    }
+    void backward_accumulate(D& device, const Arena&, Arena&, Matrix<const T>, Matrix<const T> dy,
+                             Matrix<T> dx, Activations&, Workspace<D, T>&) const {
+      ops::dropout_residual(device, dy, dx, {}, dx);
+    }
+  };
+};
+
+/// The feed-forward layer a user might write first.
+struct IdentityFFN {
+  static constexpr bool has_experts = false;
+  template <device::Device D, Precision P>
+  struct Layer : LayerWithoutParameters {
+    using LayerWithoutParameters::LayerWithoutParameters;
+    using T = typename P::compute_type;
+    using Arena = ParameterArena<D, typename P::master_type>;
+    void forward(D& device, const Arena&, std::span<const Segment>, Matrix<const T> x, Matrix<T> y,
+                 Activations&, Workspace<D, T>&) const {
+      device.copy(y.data, x.data, x.size());
+    }
+    void backward(D& device, const Arena&, Arena&, std::span<const Segment>, Matrix<const T>,
+                  Matrix<const T> dy, Matrix<T> dx, Activations&, Workspace<D, T>&) const {
+      device.copy(dx.data, dy.data, dy.size());
+    }
+  };
+};
+
+struct PlainInput {
+  static constexpr std::size_t prefix_length = 0;
+  static std::size_t extra_tokens(std::size_t) { return 0; }
+  static Batch apply(const Batch& batch, std::size_t) { return batch; }
+};
+
+struct MinimalPrecision {
+  using compute_type = double;
+  using master_type = double;
+  static constexpr const char* name = "minimal";
+};
+
+static_assert(Precision<MinimalPrecision>);
+static_assert(AttentionPolicy<IdentityAttention, MinimalDevice, MinimalPrecision>);
+static_assert(NormPolicy<IdentityNorm, MinimalDevice, MinimalPrecision>);
+static_assert(FeedForwardPolicy<IdentityFFN, MinimalDevice, MinimalPrecision>);
+static_assert(ConditioningPolicy<PlainInput>);
+// The concepts tell the axes apart: nothing passes for what it is not.
+static_assert(!NormPolicy<IdentityFFN, MinimalDevice, MinimalPrecision>);
+static_assert(!FeedForwardPolicy<IdentityNorm, MinimalDevice, MinimalPrecision>);
+static_assert(!ConditioningPolicy<MinimalPrecision>);
+static_assert(AttentionPolicy<CausalAttention, device::Cpu, Fp32> &&
+              NormPolicy<LayerNorm, device::Cpu, Fp32>);
+static_assert(FeedForwardPolicy<DenseFFN<ops::Relu>, device::Cpu, Fp32>);
+static_assert(FeedForwardPolicy<DEMixFFN<ops::Relu>, device::Cpu, Fp32>);
+static_assert(ConditioningPolicy<NoConditioning> && ConditioningPolicy<DomainToken>);
+
+/// One step of plain gradient descent on the mean loss; returns that loss.
+template <class Model>
+double descend(Model& model, const Batch& batch, double rate) {
+  auto gradients = model.make_arena();
+  const double loss = sum(model.accumulate_gradients(batch, {}, gradients)),
+               tokens = static_cast<double>(batch.target_tokens());
+  for (std::size_t r = 0; r < gradients.regions(); ++r)
+    for (std::size_t i = 0; i < gradients.region(r).size(); ++i)
+      model.values().region(r)[i] -= static_cast<typename Model::T>(rate / tokens) * gradients.region(r)[i];
+  return loss / tokens;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(archetypes)
+
+BOOST_AUTO_TEST_CASE(a_model_of_archetypes_alone) {
+  MinimalDevice device;
+  LanguageModel<MinimalDevice, MinimalPrecision, IdentityAttention, IdentityNorm, IdentityFFN, PlainInput>
+      model(device, tiny_config(), three_domains, Seed{1});
+  perturb(model);
+  check_gradients(model, tiny_batch());
+}
+
+BOOST_AUTO_TEST_CASE(a_user_written_feed_forward_layer_trains) {
+  device::Cpu cpu;
+  LanguageModel<device::Cpu, Fp64, CausalAttention, LayerNorm, IdentityFFN, NoConditioning> model(
+      cpu, tiny_config(), three_domains, Seed{1});
+  const Threads threads(1);
+  check_gradients(model, tiny_batch());
+  const double start = descend(model, tiny_batch(), 0.3);
+  double loss = start;
+  for (int step = 0; step < 60; ++step) loss = descend(model, tiny_batch(), 0.3);
+  BOOST_TEST(loss < 0.5 * start);
+}
+
+BOOST_AUTO_TEST_CASE(a_minimal_device_agrees_with_the_cpu) {
+  MinimalDevice minimal;
+  device::Cpu cpu;
+  LanguageModel<MinimalDevice, Fp32, IdentityAttention, LayerNorm, DEMixFFN<ops::Relu>, DomainToken> a(
+      minimal, tiny_config(), three_domains, Seed{1});
+  LanguageModel<device::Cpu, Fp32, IdentityAttention, LayerNorm, DEMixFFN<ops::Relu>, DomainToken> b(
+      cpu, tiny_config(), three_domains, Seed{1});
+  perturb(a);
+  perturb(b);
+  auto ga = a.make_arena();
+  auto gb = b.make_arena();
+  DEMIX_CHECK_CLOSE(a.accumulate_gradients(tiny_batch(), {}, ga),
+                    b.accumulate_gradients(tiny_batch(), {}, gb), Tolerance<float>::model_loss);
+  DEMIX_CHECK_CLOSE(all_values(ga), all_values(gb), Tolerance<float>::model_gradient);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,147 @@
+#pragma once
+// Tiny models and batches, and the finite-difference check of a whole model.
+
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "demix/model/experiments.hpp"
+#include "testing.hpp"
+
+namespace demix::testing {
+
+inline const std::vector<std::string> three_domains{"news", "law", "code"};
+
+/// Two layers, C = 8, H = 2, F = 12, V = 11, T = 6.
+inline ModelConfig tiny_config(Positions positions = Positions::learned, bool tied = true) {
+  ModelConfig config;
+  config.layers = 2;
+  config.d_model = 8;
+  config.heads = 2;
+  config.d_ffn = 12;
+  config.vocabulary = 11;
+  config.tokens_per_sample = 6;
+  config.positions = positions;
+  config.tied_embeddings = tied;
+  config.dropout = 0;
+  return config;
+}
+
+/// Random sequences of `length` tokens: `counts[i].second` sequences of domain `counts[i].first`. Every
+/// seventh target is padding.
+inline Batch random_batch(std::size_t length, const std::vector<std::pair<int, std::size_t>>& counts,
+                          std::uint64_t seed, std::size_t vocabulary = 11) {
+  Batch batch;
+  batch.sequence_length = length;
+  std::size_t sequences = 0;
+  for (const auto& [domain, count] : counts) {
+    batch.segments.push_back({DomainId{domain}, sequences, sequences + count});
+    sequences += count;
+  }
+  for (std::size_t i = 0; i < sequences * length; ++i) {
+    const auto random = philox(Seed{seed}, static_cast<std::uint32_t>(i), 9, 9, 9);
+    batch.source.push_back(static_cast<Token>(random.word[0] % vocabulary));
+    batch.target.push_back(i % 7 == 3 ? pad_token : static_cast<Token>(random.word[1] % vocabulary));
+  }
+  return batch;
+}
+
+/// What the tests' batches look like: domain 1 has no sequence, domain 0 one and domain 2 two.
+inline Batch tiny_batch(std::uint64_t seed = 5) { return random_batch(5, {{0, 1}, {2, 2}}, seed); }
+
+/// Adds noise to all values, each region its own: no bias is zero, no gain one, no expert like another.
+template <class Model>
+void perturb(Model& model, std::uint64_t seed = 77) {
+  for (std::size_t r = 0; r < model.values().regions(); ++r) {
+    const auto region = model.values().region(r);
+    const auto noise = random_values(region.size(), seed + r);
+    for (std::size_t i = 0; i < region.size(); ++i)
+      region[i] += static_cast<typename Model::T>(0.3 * noise[i]);
+  }
+}
+
+/// The named parameters of region r.
+template <class Model>
+const std::vector<ParameterInfo>& parameters(const Model& model, std::size_t r) {
+  return r == 0 ? model.layout().shared.parameters() : model.layout().expert.parameters();
+}
+
+template <class Arena>
+auto span_of(Arena& arena, std::size_t region, const ParameterInfo& parameter) {
+  return arena.region(region).subspan(parameter.offset, parameter.size());
+}
+
+/// The named parameter of region r in an arena; throws Error when there is none.
+template <class Model, class Arena>
+auto find(const Model& model, Arena& arena, const std::string& name, std::size_t r = 0) {
+  for (const auto& parameter : parameters(model, r))
+    if (parameter.name == name) return span_of(arena, r, parameter);
+  throw Error("no parameter " + name);
+}
+
+template <class T>
+double sum(const std::vector<T>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+/// All of an arena's numbers, region by region.
+template <class Arena>
+auto all_values(const Arena& arena) {
+  std::vector<typename Arena::value_type> result;
+  for (std::size_t r = 0; r < arena.regions(); ++r) {
+    const auto region = arena.region(r);
+    result.insert(result.end(), region.begin(), region.end());
+  }
+  return result;
+}
+
+/// Compares the gradient of the summed losses with central differences at `samples` elements of every
+/// parameter.
+template <class Model>
+void check_gradients(Model& model, const Batch& batch, const ops::Dropout& dropout = {},
+                     std::size_t samples = 4) {
+  auto gradients = model.make_arena(), unused = model.make_arena();
+  model.accumulate_gradients(batch, dropout, gradients);
+  const auto loss = [&] {
+    return dropout.active() ? sum(model.accumulate_gradients(batch, dropout, unused))
+                            : sum(model.token_losses(batch));
+  };
+  for (std::size_t r = 0; r < gradients.regions(); ++r)
+    for (const auto& parameter : parameters(model, r)) {
+      const auto gradient = span_of(gradients, r, parameter);
+      const auto values = span_of(model.values(), r, parameter);
+      double scale = 0;
+      for (const double g : gradient) scale = std::max(scale, std::fabs(g));
+      for (std::size_t k = 0; k < samples; ++k) {
+        const std::size_t i = (k * parameter.size() / samples + 7 * k) % parameter.size();
+        const double saved = values[i], h = 1e-5;
+        values[i] = saved + h;
+        const double above = loss();
+        values[i] = saved - h;
+        const double below = loss();
+        values[i] = saved;
+        const double numeric = (above - below) / (2 * h);
+        BOOST_TEST(std::fabs(numeric - gradient[i]) <= 1e-6 * scale + 2e-9,
+                   parameter.name << "[" << i << "] of region " << r << ": gradient " << gradient[i]
+                                  << ", finite difference " << numeric);
+      }
+    }
+}
+
+/// check_gradients for both kinds of positions, tied and untied.
+template <class Model>
+void check_gradients_of_all_configurations() {
+  const Threads threads(1);  // thousands of tiny calls
+  device::Cpu cpu;
+  for (const auto positions : {Positions::learned, Positions::sinusoidal})
+    for (const bool tied : {true, false})
+      BOOST_TEST_CONTEXT((positions == Positions::learned ? "learned" : "sinusoidal")
+                         << (tied ? " tied" : " untied")) {
+        Model model(cpu, tiny_config(positions, tied), three_domains, Seed{3});
+        perturb(model);
+        check_gradients(model, tiny_batch());
+      }
+}
+
+}  // namespace demix::testing
