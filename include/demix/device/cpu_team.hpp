@@ -1,8 +1,8 @@
 #pragma once
 // The CPU's team: one thread whose loops vectorise.
 
+#include <cmath>
 #include <cstddef>
-#include <limits>
 
 #include "demix/core/host_device.hpp"
 
@@ -33,7 +33,7 @@ struct CpuTeam {
   template <class F>
   DEMIX_HOST_DEVICE auto max(std::size_t n, F f) {
     using T = decltype(f(n));
-    T best = -std::numeric_limits<T>::infinity();
+    T best = -T(INFINITY);
 #pragma omp simd reduction(max : best)
     for (std::size_t i = 0; i < n; ++i) {
       const T value = f(i);
