@@ -17,7 +17,9 @@ struct NullRowKernel {
 /// A place where memory lives and kernels run.
 ///
 /// - `allocate<T>(n)` / `deallocate(p, n)`: 64-byte aligned, uninitialised memory of the device.
-/// - `copy_to_device`, `copy_to_host`, `copy` (within the device), `fill_zero`: synchronous with the host.
+/// - `copy_to_device`, `copy_to_host`: return when the copy is done.
+/// - `copy` (within the device), `fill_zero`, `rows`, `gemm`: happen in the order of the calls, and may be
+///   submitted only when the call returns.
 /// - `rows(n, kernel)`: calls `kernel(team, r)` once for every row r in [0, n), in any order, possibly in
 /// parallel.
 /// - `gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`: c = alpha op(a) op(b) + beta c, row-major,
