@@ -10,12 +10,3 @@ enable_language(C)  # FindHDF5 looks for the C library
 find_package(HDF5 REQUIRED COMPONENTS C)
 find_path(PCRE2_INCLUDE_DIR pcre2.h REQUIRED)
 find_library(PCRE2_LIBRARY pcre2-8 REQUIRED)
-
-if(DEMIX_CUDA)
-  set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
-  if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80 90)
-  endif()
-  enable_language(CUDA)
-  find_package(CUDAToolkit REQUIRED)
-endif()

@@ -1,11 +1,11 @@
 #pragma once
 // CUDA's team: the threads of one block.
 
+#include <cmath>
 #include <cstddef>
 #include <cub/block/block_reduce.cuh>
 #include <cuda/functional>
 #include <cuda/std/functional>
-#include <cuda/std/limits>
 
 namespace demix::device {
 
@@ -34,7 +34,7 @@ struct CudaTeam {
   template <class F>
   __device__ auto max(std::size_t n, F f) {
     using T = decltype(f(n));
-    T best = -::cuda::std::numeric_limits<T>::infinity();
+    T best = -T(INFINITY);
     for (std::size_t i = threadIdx.x; i < n; i += Threads) {
       const T value = f(i);
       best = best > value ? best : value;
