@@ -150,6 +150,17 @@ BOOST_AUTO_TEST_CASE(gemm_of_empty_matrices) {
   BOOST_TEST((c.to_host() == values));
 }
 
+BOOST_AUTO_TEST_CASE(what_cublas_refuses_is_an_error_with_the_sizes) {
+  Cuda device;
+  device::Array<Cuda, float> a(device, 6);
+  try {  // rows of a, 3 long, cannot stand 2 apart
+    device.gemm(Transpose::no, Transpose::no, 2, 1, 3, 1.0f, a.data(), 2, a.data(), 1, 0.0f, a.data(), 1);
+    BOOST_FAIL("lda = 2 for k = 3 is accepted");
+  } catch (const Error& error) {
+    BOOST_TEST(std::string(error.what()).find("k=3 lda=2") != std::string::npos, error.what());
+  }
+}
+
 BOOST_AUTO_TEST_CASE(gemm_beyond_32_bits_is_an_error) {
   Cuda device;
   const std::size_t large = std::size_t{1} << 31;

@@ -162,9 +162,12 @@ class Cuda {
   void column_major_gemm(Gemm blas_gemm, Transpose ta, Transpose tb, std::size_t m, std::size_t n,
                          std::size_t k, T alpha, const T* a, std::size_t lda, const T* b, std::size_t ldb,
                          T beta, T* c, std::size_t ldc) {
-    DEMIX_CUBLAS_TRY(blas_gemm(blas_.get(), operation(tb), operation(ta), blas_size("n", n),
-                               blas_size("m", m), blas_size("k", k), &alpha, b, leading_size("ldb", ldb), a,
-                               leading_size("lda", lda), &beta, c, leading_size("ldc", ldc)));
+    const cublasStatus_t status = blas_gemm(
+        blas_.get(), operation(tb), operation(ta), blas_size("n", n), blas_size("m", m), blas_size("k", k),
+        &alpha, b, leading_size("ldb", ldb), a, leading_size("lda", lda), &beta, c, leading_size("ldc", ldc));
+    require(succeeded(status), "cuBLAS gemm failed: ", cublasGetStatusName(status), " (",
+            cublasGetStatusString(status), ") for m=", m, " n=", n, " k=", k, " lda=", lda, " ldb=", ldb,
+            " ldc=", ldc);
   }
 
   std::unique_ptr<std::remove_pointer_t<cudaStream_t>, DestroyStream> stream_;
