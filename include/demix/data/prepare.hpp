@@ -1,6 +1,8 @@
 #pragma once
 // From text to a data-bin: documents, splits, vocabulary, token files, summary.
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -219,6 +221,11 @@ class Preparation {
             progress_.update(input.domain, documents_done, input.documents->size(), bytes_done_);
           });
       writer.finish();
+      const auto asked = std::array{settings_.splits.train_words, settings_.splits.valid_words,
+                                    settings_.splits.test_words}[s];
+      if (asked && summary.words < *asked)
+        progress_.message(concat(input.domain, ": only ", summary.words, " words were left for the ",
+                                 split_names[s], " split, which was to have ", *asked));
     }
     return result;
   }

@@ -44,8 +44,8 @@ inline std::uint32_t domain_key(std::string_view domain) {
 
 /// Shuffles `documents` documents of `total_words` words, of which document i has words_of(i), and fills the
 /// splits with whole documents until each has reached its number of words: train, valid, test; or, without
-/// train_words, valid, test, and the rest for train. Documents are never shared. Throws Error when a split
-/// would be empty.
+/// train_words, valid, test, and the rest for train. Documents are never shared. A fraction leaves the others
+/// a document each; where numbers of words leave a split empty, this throws Error.
 template <class WordsOf>
 SplitPlan plan_splits(const std::string& domain, std::uint64_t documents, std::uint64_t total_words,
                       WordsOf&& words_of, const SplitSettings& settings, Seed seed) {
@@ -60,15 +60,15 @@ SplitPlan plan_splits(const std::string& domain, std::uint64_t documents, std::u
       settings.test_words.value_or(fraction_of_words(settings.test_fraction))};
 
   std::uint64_t position = 0;
-  const auto fill = [&](std::size_t split) {
-    const std::uint64_t first = position;
-    for (std::uint64_t words = 0; position < documents && (position == first || words < *targets[split]);)
+  const auto fill = [&](std::size_t split, std::uint64_t left_for_others) {
+    const std::uint64_t first = position, end = documents - left_for_others;
+    for (std::uint64_t words = 0; position < end && (position == first || words < *targets[split]);)
       words += words_of(plan.order(position++));
     plan.ranges[split] = {first, position};
   };
-  if (targets[0]) fill(0);
-  fill(1);
-  fill(2);
+  if (targets[0]) fill(0, 0);
+  fill(1, settings.valid_words ? 0 : 2);
+  fill(2, settings.test_words ? 0 : 1);
   if (!targets[0]) plan.ranges[0] = {position, documents};
 
   for (std::size_t split = 0; split < plan.ranges.size(); ++split)

@@ -1,0 +1,411 @@
+// demix-prepare from the outside: files, messages, exit codes.
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "data/support.hpp"
+#include "demix/data/dictionary.hpp"
+#include "demix/data/indexed_file.hpp"
+#include "demix/data/layout.hpp"
+#include "demix/data/staging_folder.hpp"
+
+using namespace demix;
+using namespace demix::test;
+
+namespace {
+
+struct Result {
+  int exit_code;
+  std::string out, err;
+};
+
+/// Text files in two domains, among them bytes that are no UTF-8, and a third domain in .jsonl.
+struct Program : TemporaryFolder {
+  Program() {
+    std::mt19937 random(1);
+    const std::vector<std::string> words{"court", "plaintiff's",        "\n",  "we'll", "42", "\302\247",
+                                         "  ",    "d\303\251j\303\240", "(a)", "\t"};
+    const auto text = [&](std::size_t first, std::size_t count) {
+      std::string result = "document " + std::to_string(first);
+      for (std::size_t i = 0; i < 120; ++i) result += " " + words[(first + random() % count) % words.size()];
+      return result;
+    };
+    for (std::size_t i = 0; i < 40; ++i) {
+      documents["law"].push_back(text(i, 4));
+      documents["code"].push_back(text(i + 3, 6) + "\xff\xfe\xc3" + std::string(i % 5, '\0') + "\n");
+      documents["news"].push_back(text(i + 6, 3) + "<|endoftext|> \342\202\254\360\237\230\200");
+    }
+    for (std::size_t i = 0; i < 40; ++i) {
+      write_file(in() / "law" / (std::to_string(i) + ".txt"), documents["law"][i]);
+      write_file(in() / "code" / "deep" / std::to_string(i), documents["code"][i]);
+    }
+    std::string lines;
+    for (const auto& document : documents["news"])
+      lines += nlohmann::json{{"body", document}, {"id", 7}}.dump() + "\n";
+    write_file(path / "news.jsonl", lines);
+  }
+
+  fs::path in() const { return path / "in"; }
+  std::string output() const { return "--output " + (path / "data-bin").string(); }
+  std::string news() const { return "--text-field body --input news=" + (path / "news.jsonl").string(); }
+  std::string given(const fs::path& folder) const {
+    return "--encoder-json " + (folder / "encoder.json").string() + " --vocab-bpe " +
+           (folder / "vocab.bpe").string();
+  }
+
+  Result run(const std::string& arguments, const std::string& before = "") const {
+    const auto out = path / "stdout", err = path / "stderr";
+    const std::string command =
+        before + DEMIX_PREPARE " " + arguments + " >" + out.string() + " 2>" + err.string();
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
+  }
+  Result run_well(const std::string& arguments) const {
+    const Result result = run(arguments);
+    BOOST_REQUIRE_MESSAGE(result.exit_code == 0, arguments << "\n" << result.err);
+    return result;
+  }
+  void check_fails(int exit_code, const std::string& arguments, const std::vector<std::string>& mentions,
+                   const std::string& before = "") const {
+    const Result result = run(arguments, before);
+    BOOST_TEST(result.exit_code == exit_code, arguments << "\n" << result.err);
+    check_mentions(result.err, mentions);
+  }
+  bool nothing_left() const {
+    return !fs::exists(path / "data-bin") && !fs::exists(path / "data-bin.demix-partial");
+  }
+
+  /// Every document of a domain is in exactly one split.
+  void check_decodes(const fs::path& data_bin, const std::string& domain,
+                     const std::string& options = "") const {
+    std::multiset<std::string> expected(documents.at(domain).begin(), documents.at(domain).end());
+    for (const char* split : {"train", "valid", "test"}) {
+      std::string text =
+          run_well("--decode " + (data_bin / domain / data::split_file_name(domain, split)).string() + " " +
+                   options)
+              .out;
+      BOOST_TEST(!text.empty());
+      while (!text.empty()) {
+        auto longest = expected.end();
+        for (auto each = expected.begin(); each != expected.end(); ++each)
+          if (text.starts_with(*each) && (longest == expected.end() || each->size() > longest->size()))
+            longest = each;
+        BOOST_REQUIRE_MESSAGE(longest != expected.end(),
+                              domain << " " << split << ": " << text.substr(0, 80));
+        text.erase(0, longest->size());
+        expected.erase(longest);
+      }
+    }
+    BOOST_TEST(expected.empty());
+  }
+
+  std::map<std::string, std::vector<std::string>> documents;
+};
+
+std::map<std::string, std::string> files_of(const fs::path& folder) {
+  std::map<std::string, std::string> result;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file())
+      result[fs::relative(entry.path(), folder).string()] = read_file(entry.path());
+  return result;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(prepare_program)
+
+BOOST_FIXTURE_TEST_CASE(text_comes_back_byte_for_byte, Program) {
+  const auto result =
+      run_well("--input-dir " + in().string() + " " + news() + " " + output() + " --vocab-size 400");
+  const auto data_bin = path / "data-bin";
+  for (const char* domain : {"law", "code", "news"}) check_decodes(data_bin, domain);
+  check_mentions(result.out, {"domain", "bytes/token", "law", "train", "valid", "test"});
+
+  const auto names = files_of(data_bin);
+  BOOST_TEST(names.size() == 3u * 7 + 4);
+  BOOST_TEST(names.at("law/dict.txt") == names.at("dict.txt"));
+  for (const auto& [name, bytes] : names) BOOST_TEST(name.find("partial") == std::string::npos);
+  const auto dictionary = data::Dictionary::load(data_bin / "dict.txt");
+  BOOST_TEST(dictionary.size() == 400u);
+
+  const auto summary = nlohmann::json::parse(names.at("summary.json"));
+  BOOST_TEST(summary["vocabulary_fingerprint"] == dictionary.fingerprint());
+  BOOST_TEST(summary["document_prefix"] == "");
+  for (const char* domain : {"law", "code", "news"}) {
+    std::size_t in_splits = 0, bytes = 0;
+    for (const char* split : {"train", "valid", "test"}) {
+      const data::TokenFile file(data::split_prefix(data_bin, domain, split), dictionary.size());
+      const auto& part = summary["domains"][domain][split];
+      BOOST_TEST(part["documents"] == file.documents());
+      BOOST_TEST(part["tokens"] == file.tokens());
+      BOOST_TEST(part["unknown_tokens"] == 0);
+      in_splits += file.documents();
+      bytes += part["bytes"].get<std::size_t>();
+      std::vector<Token> tokens(file.tokens());
+      file.read(0, tokens);
+      BOOST_TEST(static_cast<std::size_t>(std::count(tokens.begin(), tokens.end(), eos_token)) ==
+                 file.documents());
+      BOOST_TEST(tokens.back() == eos_token);
+    }
+    BOOST_TEST(in_splits == 40u);
+    std::size_t expected = 0;
+    for (const auto& document : documents.at(domain)) expected += document.size();
+    BOOST_TEST(bytes == expected);
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(threads_do_not_change_a_byte_and_the_seed_does, Program) {
+  std::vector<std::map<std::string, std::string>> results;
+  for (const char* options : {"--threads 1", "--threads 3", "--threads 1 --seed 2"}) {
+    run_well("--input-dir " + in().string() + " " + output() + " --vocab-size 300 " + options);
+    results.push_back(files_of(path / "data-bin"));
+    fs::remove_all(path / "data-bin");
+  }
+  BOOST_TEST((results[0] == results[1]));
+  BOOST_TEST(results[0].at("law/train.bin") != results[2].at("law/train.bin"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_given_vocabulary_puts_the_prefix_before_documents, Program) {
+  run_well("--input-dir " + in().string() + " --vocab-size 300 --output " + (path / "first").string());
+  fs::create_directory(path / "hf");
+  fs::copy_file(path / "first" / "encoder.json", path / "hf" / "vocab.json");
+  fs::copy_file(path / "first" / "vocab.bpe", path / "hf" / "merges.txt");
+  const std::string files = "--encoder-json " + (path / "hf" / "vocab.json").string() + " --vocab-bpe " +
+                            (path / "hf" / "merges.txt").string();
+  run_well(news() + " " + output() + " " + files);
+  const auto data_bin = path / "data-bin";
+  check_decodes(data_bin, "news");
+  BOOST_TEST(nlohmann::json::parse(read_file(data_bin / "summary.json"))["document_prefix"] ==
+             "<|endoftext|> ");
+  const auto with_prefix =
+      run_well("--decode " + (data_bin / "news" / "valid_news").string() + " --document-prefix ''").out;
+  BOOST_TEST(with_prefix.starts_with("<|endoftext|> document "));
+  // Without --dict, all symbols in order.
+  BOOST_TEST(data::Dictionary::load(data_bin / "dict.txt").symbol(4 + 295) == "295");
+
+  // With a dict.txt that lacks most symbols, they become <unk>, and the summary says how many.
+  write_file(path / "small.txt", "64 1\n65 1\n");
+  const auto result = run_well(news() + " --output " + (path / "small").string() + " " + files + " --dict " +
+                               (path / "small.txt").string());
+  const auto summary = nlohmann::json::parse(read_file(path / "small" / "summary.json"));
+  BOOST_TEST(summary["domains"]["news"]["train"]["unknown_tokens"].get<std::size_t>() > 100u);
+  check_fails(1, "--decode " + (path / "small" / "news" / "train").string(), {"<unk>"});
+}
+
+BOOST_FIXTURE_TEST_CASE(domains_are_added_to_a_data_bin, Program) {
+  run_well("--input law=" + (in() / "law").string() + " " + output() +
+           " --vocab-size 300 --document-prefix '> '");
+  const auto data_bin = path / "data-bin";
+  const auto before = files_of(data_bin);
+  run_well("--input code=" + (in() / "code").string() + " " + output() + " --reuse-vocabulary");
+  run_well(news() + " " + output() + " " + given(data_bin) + " --dict " + (data_bin / "dict.txt").string());
+  auto after = files_of(data_bin);
+  const auto summary = nlohmann::json::parse(after.at("summary.json"));
+  BOOST_TEST(summary["domains"].size() == 3u);
+  BOOST_TEST(summary["document_prefix"] == "> ");
+  for (const auto& [name, bytes] : before)
+    if (name != "summary.json") BOOST_TEST(after.at(name) == bytes);
+  for (const char* domain : {"law", "code", "news"}) check_decodes(data_bin, domain);
+  BOOST_TEST(run_well("--document-prefix '' --decode " + (data_bin / "news" / "train").string())
+                 .out.starts_with("> document"));
+  BOOST_TEST(!fs::exists(path / "data-bin.demix-partial"));
+
+  check_fails(1, news() + " " + output() + " --reuse-vocabulary", {"'news' already"});
+  check_fails(2, "--input x=" + (in() / "law").string() + " " + output(), {"--reuse-vocabulary"});
+  run_well("--input law=" + (in() / "law").string() + " --vocab-size 320 --output " +
+           (path / "other").string());
+  check_fails(1, "--input x=" + (in() / "law").string() + " " + output() + " " + given(path / "other"),
+              {"320", "300", "--reuse-vocabulary"});
+  // The same symbols' numbers, but other merges.
+  run_well("--input code=" + (in() / "code").string() + " --vocab-size 300 --output " +
+           (path / "third").string());
+  check_fails(1, "--input x=" + (in() / "law").string() + " " + output() + " " + given(path / "third"),
+              {"the BPE of"});
+  BOOST_TEST((files_of(data_bin) == after));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_data_bin_of_the_original_takes_new_domains, Program) {
+  run_well("--input-dir " + in().string() + " --vocab-size 300 --output " + (path / "first").string());
+  fs::create_directory(path / "data-bin");
+  fs::copy_file(path / "first" / "dict.txt", path / "data-bin" / "dict.txt");
+  check_fails(1, news() + " " + output() + " --reuse-vocabulary", {"encoder.json"});
+  run_well(news() + " " + output() + " " + given(path / "first") + " --dict " +
+           (path / "first" / "dict.txt").string());
+  check_decodes(path / "data-bin", "news");
+  BOOST_TEST(run_well("--document-prefix '' --decode " + (path / "data-bin" / "news" / "train").string())
+                 .out.starts_with("<|endoftext|> document"));
+}
+
+BOOST_FIXTURE_TEST_CASE(wrong_usage_exits_with_2, Program) {
+  const std::string law = "--input law=" + (in() / "law").string() + " ";
+  const std::string good = law + output() + " ";
+  check_fails(2, "", {"--input"});
+  check_fails(2, law, {"--output"});
+  check_fails(2, output(), {"--input DOMAIN=PATH"});
+  check_fails(2, "--input law " + output(), {"DOMAIN=PATH", "'law'"});
+  check_fails(2, "--input law= " + output(), {"DOMAIN=PATH"});
+  for (const char* name : {"", ".law", "-law", "a/b", "a,b", "'a b'", "..", "\303\251"})
+    check_fails(2, std::string("--input ") + name + "=" + in().string() + " " + output(),
+                {"cannot name a domain"});
+  check_fails(2, good + law, {"'law' is given twice"});
+  check_fails(2, good + "--input-dir " + in().string(), {"'law' is given twice"});
+  check_fails(2, "--input-dir " + (path / "absent").string() + " " + output(), {"not a folder"});
+  fs::create_directory(path / "empty");
+  check_fails(2, "--input-dir " + (path / "empty").string() + " " + output(), {"no domain"});
+  check_fails(2, good + "--vocab-sise 300", {"did you mean '--vocab-size'"});
+  check_fails(2, good + "--vocab-size many", {"many"});
+  check_fails(2, good + "--vocab-size 259", {"--vocab-size", "259", "260"});
+  check_fails(2, good + "--vocab-size -5", {"-5"});
+  check_fails(2, good + "--threads 0", {"--threads"});
+  check_fails(2, good + "--valid-fraction 0", {"--valid-fraction"});
+  check_fails(2, good + "--valid-fraction 0.5 --test-fraction 0.5", {"below 1"});
+  check_fails(2, good + "--valid-fraction nan", {"--valid-fraction"});
+  check_fails(2, good + "--valid-tokens 10", {"--test-tokens"});
+  check_fails(2, good + "--valid-tokens 10 --test-tokens 0", {"--test-tokens"});
+  check_fails(2, good + "--valid-tokens 10 --test-tokens 10 --valid-fraction 0.1", {"contradict"});
+  check_fails(2, good + "--encoder-json x.json", {"--vocab-bpe"});
+  check_fails(2, good + "--dict x", {"--dict"});
+  check_fails(2, good + given(path) + " --vocab-size 300", {"--vocab-size"});
+  check_fails(2, good + given(path) + " --reuse-vocabulary", {"--reuse-vocabulary"});
+  check_fails(2, good + "--reuse-vocabulary", {"not a data-bin yet"});
+  check_fails(2, good + "--decode x", {"--decode"});
+  check_fails(2, good + "--document-prefix \"$(printf '\\377')\"", {"UTF-8"});
+  BOOST_TEST(nothing_left());
+}
+
+BOOST_FIXTURE_TEST_CASE(failures_exit_with_1_and_leave_nothing, Program) {
+  const std::string law = "--input law=" + (in() / "law").string() + " ";
+  check_fails(1, "--input law=" + (path / "absent").string() + " " + output(), {"absent", "does not exist"});
+  check_fails(1, "--input news=" + (path / "news.jsonl").string() + " " + output(),
+              {"news.jsonl:1", "'text'", "body id"});
+  fs::create_directory(path / "empty");
+  check_fails(1, law + "--input none=" + (path / "empty").string() + " " + output(),
+              {"'none'", "no documents"});
+  write_file(path / "blank.jsonl", "{\"text\": \"\"}\n\n");
+  check_fails(1, "--input none=" + (path / "blank.jsonl").string() + " " + output(),
+              {"'none'", "no documents"});
+  write_file(path / "two.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
+  check_fails(1, "--input two=" + (path / "two.jsonl").string() + " " + output(), {"'two'", "2 documents"});
+  check_fails(1, law + output() + " --train-tokens 1000000 --valid-tokens 1 --test-tokens 1",
+              {"'law'", "valid split would be empty"});
+  check_fails(1, law + output() + " " + given(path), {"encoder.json"});
+  BOOST_TEST(nothing_left());
+
+  write_file(path / "file", "");
+  check_fails(1, law + "--output " + (path / "file" / "x").string(), {"cannot create", "file/x"});
+  check_fails(1, law + "--output " + (path / "file").string(), {"not a data-bin"});
+  write_file(path / "data-bin" / "mine.txt", "precious");
+  check_fails(1, law + output(), {"not a data-bin"});
+  BOOST_TEST(read_file(path / "data-bin" / "mine.txt") == "precious");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_full_disk_is_reported, Program) {
+  for (std::size_t i = 0; i < 400; ++i)
+    write_file(in() / "law" / ("more" + std::to_string(i)), documents["law"][i % 40] + std::to_string(i));
+  // 32 KiB a file: enough for the index and the vocabulary, not for the tokens.
+  check_fails(1, "--input law=" + (in() / "law").string() + " " + output() + " --vocab-size 300",
+              {"cannot write", "train", "File too large"}, "ulimit -f 64; ");
+  BOOST_TEST(nothing_left());
+  run_well("--input law=" + (in() / "law").string() + " " + output() + " --vocab-size 300");
+  const std::string command = DEMIX_PREPARE " --decode " + (path / "data-bin/law/train").string() + " 2>" +
+                              (path / "stderr").string() + " >/dev/full";
+  const int status = std::system(command.c_str());
+  BOOST_TEST(WEXITSTATUS(status) == 1);
+  check_mentions(read_file(path / "stderr"), {"cannot write", "full"});
+}
+
+BOOST_FIXTURE_TEST_CASE(damaged_data_bins_do_not_decode, Program) {
+  run_well(news() + " " + output() + " --vocab-size 300");
+  const auto folder = path / "data-bin" / "news";
+  check_fails(1, "--decode " + (folder / "absent").string(), {"absent.idx"});
+  fs::resize_file(folder / "train.bin", fs::file_size(folder / "train.bin") - 2);
+  check_fails(1, "--decode " + (folder / "train").string(), {"train.bin", "cut short"});
+  write_file(path / "data-bin" / "summary.json", "{\"docum");
+  check_fails(1, "--decode " + (folder / "test_news").string(), {"summary.json"});
+}
+
+BOOST_FIXTURE_TEST_CASE(a_killed_run_leaves_no_data_bin_and_the_next_one_succeeds, Program) {
+  std::string lines;
+  for (int i = 0; i < 300; ++i)
+    for (const auto& document : documents["news"])
+      lines += nlohmann::json{{"body", document + std::to_string(i)}}.dump() + "\n";
+  write_file(path / "news.jsonl", lines);
+  const auto partial = path / "data-bin.demix-partial";
+  const std::string input = "news=" + (path / "news.jsonl").string(), out = (path / "data-bin").string();
+  int interrupted = 0;
+  // Killed when the first files are there, when the vocabulary is, when the first split is.
+  for (const char* seen :
+       {"news.documents.partial", "dict.txt", "news/train.bin.partial", "news/train.idx"}) {
+    const pid_t child = fork();
+    BOOST_REQUIRE(child >= 0);
+    if (child == 0) {
+      BOOST_REQUIRE(std::freopen("/dev/null", "w", stdout) != nullptr);
+      BOOST_REQUIRE(std::freopen("/dev/null", "w", stderr) != nullptr);
+      execl(DEMIX_PREPARE, DEMIX_PREPARE, "--text-field", "body", "--input", input.c_str(), "--output",
+            out.c_str(), "--vocab-size", "300", nullptr);
+      _exit(127);
+    }
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!fs::exists(partial / seen) && !fs::exists(out) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (!WIFSIGNALED(status)) continue;  // it was faster
+    interrupted += !fs::exists(out);
+    if (fs::exists(out)) fs::remove_all(out);
+  }
+  BOOST_TEST(interrupted > 0);
+  fs::remove_all(out);
+  run_well(news() + " " + output() + " --vocab-size 300");
+  BOOST_TEST(!fs::exists(partial));
+  const auto after = files_of(out);
+  BOOST_TEST(after.size() == 7u + 4);
+  fs::remove_all(out);
+  run_well(news() + " " + output() + " --vocab-size 300");
+  BOOST_TEST((files_of(out) == after));
+}
+
+BOOST_FIXTURE_TEST_CASE(two_runs_do_not_share_an_output, Program) {
+  const data::StagingFolder held(path / "data-bin");
+  check_fails(1, news() + " " + output(), {"another process", "data-bin"});
+}
+
+BOOST_FIXTURE_TEST_CASE(help_is_complete_and_a_config_file_is_read, Program) {
+  const auto help = run_well("--help").out;
+  check_mentions(help, {"usage:",
+                        "--input ",
+                        "--input-dir",
+                        "--text-field",
+                        "--output",
+                        "--decode",
+                        "--vocab-size",
+                        "--bpe-sample-bytes",
+                        "--encoder-json",
+                        "--vocab-bpe",
+                        "--dict",
+                        "--reuse-vocabulary",
+                        "--document-prefix",
+                        "--valid-fraction",
+                        "--test-fraction",
+                        "--train-tokens",
+                        "--valid-tokens",
+                        "--test-tokens",
+                        "--seed",
+                        "--threads",
+                        "--config",
+                        "Example:"});
+  write_file(path / "prepare.ini",
+             "vocab-size = 310\ntext-field = body\ninput = news=" + (path / "news.jsonl").string() + "\n");
+  run_well("--config " + (path / "prepare.ini").string() + " " + output() + "/");
+  BOOST_TEST(data::Dictionary::load(path / "data-bin" / "dict.txt").size() == 310u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
