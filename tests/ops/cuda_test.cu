@@ -36,12 +36,16 @@ device::Array<D, T> upload(D& device, const std::vector<T>& values) {
   return array;
 }
 
-/// Runs the operation on both devices and compares every array that it returns.
-template <class Operation>
-void check_same(const char* what, Shape shape, double tolerance, const Operation& operation) {
+struct Devices {
   device::Cpu cpu;
   device::Cuda cuda;
-  const auto expected = operation(cpu), actual = operation(cuda);
+};
+
+/// Runs the operation on both devices and compares every array that it returns.
+template <class Operation>
+void check_same(Devices& devices, const char* what, Shape shape, double tolerance,
+                const Operation& operation) {
+  const auto expected = operation(devices.cpu), actual = operation(devices.cuda);
   BOOST_REQUIRE(actual.size() == expected.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const double error = relative_error(actual[i], expected[i]);
@@ -53,10 +57,11 @@ void check_same(const char* what, Shape shape, double tolerance, const Operation
 
 template <ops::Activation A, class T>
 void check_activation() {
+  Devices devices;
   for (const Shape s : shapes) {
     const auto pre = cast<T>(random_values(s.rows * s.cols, 1)), bias = cast<T>(random_values(s.cols, 2)),
                gradient = cast<T>(random_values(s.rows * s.cols, 3));
-    check_same(A::name, s, Tolerance<T>::elementwise, [&](auto& device) {
+    check_same(devices, A::name, s, Tolerance<T>::elementwise, [&](auto& device) {
       auto z = upload(device, pre), b = upload(device, bias), dy = upload(device, gradient);
       auto y = upload(device, std::vector<T>(pre.size(), T(NAN)));
       const Matrix<T> z_view = z.matrix(s.rows, s.cols);
@@ -72,12 +77,13 @@ void check_activation() {
 BOOST_AUTO_TEST_SUITE(cuda_ops)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(layer_norm, T, ElementTypes) {
+  Devices devices;
   for (const Shape s : shapes) {
     const auto x0 = cast<T>(random_values(s.rows * s.cols, 1)),
                dy0 = cast<T>(random_values(s.rows * s.cols, 2)),
                dx0 = cast<T>(random_values(s.rows * s.cols, 3)), gamma0 = cast<T>(random_values(s.cols, 4)),
                beta0 = cast<T>(random_values(s.cols, 5));
-    check_same("layer_norm", s, Tolerance<T>::reduction, [&](auto& device) {
+    check_same(devices, "layer_norm", s, Tolerance<T>::reduction, [&](auto& device) {
       auto x = upload(device, x0), dy = upload(device, dy0), dx = upload(device, dx0),
            gamma = upload(device, gamma0), beta = upload(device, beta0),
            y = upload(device, std::vector<T>(x0.size(), T(NAN))),
@@ -101,6 +107,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(gelu, T, ElementTypes) { check_activation<ops::Gel
 BOOST_AUTO_TEST_CASE_TEMPLATE(gelu_tanh, T, ElementTypes) { check_activation<ops::GeluTanh, T>(); }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(dropout_and_residual, T, ElementTypes) {
+  Devices devices;
   for (const Shape s : shapes)
     for (const float probability : {0.0f, 0.3f}) {
       const ops::Dropout dropout{probability, Seed{77}, 5, 3};
@@ -108,7 +115,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(dropout_and_residual, T, ElementTypes) {
                  residual0 = cast<T>(random_values(s.rows * s.cols, 2));
       // The masks must be the same to the last bit; with a residual the product may be fused.
       for (const bool with_residual : {false, true})
-        check_same("dropout", s, with_residual ? Tolerance<T>::elementwise : 0, [&](auto& device) {
+        check_same(devices, "dropout", s, with_residual ? Tolerance<T>::elementwise : 0, [&](auto& device) {
           auto branch = upload(device, branch0), residual = upload(device, residual0),
                y = upload(device, std::vector<T>(branch0.size(), T(NAN)));
           const Matrix<T> out = y.matrix(s.rows, s.cols);
@@ -123,10 +130,11 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(dropout_and_residual, T, ElementTypes) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(bias_on_a_strided_view, T, ElementTypes) {
+  Devices devices;
   for (const Shape s : shapes) {
     const std::size_t stride = s.cols + 3;
     const auto y0 = cast<T>(random_values(s.rows * stride, 1)), bias0 = cast<T>(random_values(s.cols, 2));
-    check_same("bias", s, Tolerance<T>::reduction, [&](auto& device) {
+    check_same(devices, "bias", s, Tolerance<T>::reduction, [&](auto& device) {
       auto y = upload(device, y0), bias = upload(device, bias0), dbias = upload(device, bias0),
            scratch = upload(device, std::vector<T>{});
       const Matrix<T> view(y.data(), s.rows, s.cols, stride);
@@ -138,6 +146,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(bias_on_a_strided_view, T, ElementTypes) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(embedding, T, ElementTypes) {
+  Devices devices;
   const std::size_t sequences = 3, length = 5, vocabulary = 7, rows = sequences * length;
   // Some tokens several times, one of them often, the padding token in between.
   const std::vector<Token> tokens{4, 4, 6, 1, 0, 4, 2, 1, 1, 4, 6, 4, 3, 4, 4};
@@ -145,7 +154,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(embedding, T, ElementTypes) {
     const auto table0 = cast<T>(random_values(vocabulary * cols, 1)),
                positions0 = cast<T>(random_values((length + ops::position_offset) * cols, 2)),
                dx0 = cast<T>(random_values(rows * cols, 3));
-    check_same("embedding", {rows, cols}, Tolerance<T>::elementwise, [&](auto& device) {
+    check_same(devices, "embedding", {rows, cols}, Tolerance<T>::elementwise, [&](auto& device) {
       using D = std::remove_reference_t<decltype(device)>;
       auto table = upload(device, table0), positions = upload(device, positions0), dx = upload(device, dx0),
            dtable = upload(device, table0), dpositions = upload(device, positions0),
@@ -164,6 +173,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(embedding, T, ElementTypes) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropy, T, ElementTypes) {
+  Devices devices;
   for (const Shape s : shapes)
     for (const double magnitude : {3.0, 1e4}) {
       auto logits0 = cast<T>(random_values(s.rows * s.cols, 1));
@@ -172,7 +182,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropy, T, ElementTypes) {
       for (std::size_t r = 0; r < s.rows; ++r) targets0[r] = static_cast<Token>(r * 37 % s.cols);
       if (s.rows > 2) targets0[1] = pad_token;
       // fast_exp of a float has 3e-7, and the logarithm of a sum near 1 makes that an error of the loss.
-      check_same("cross_entropy", s, Tolerance<T>::reduction, [&](auto& device) {
+      check_same(devices, "cross_entropy", s, Tolerance<T>::reduction, [&](auto& device) {
         auto logits = upload(device, logits0), losses = upload(device, std::vector<T>(s.rows, T(NAN))),
              losses_alone = upload(device, std::vector<T>(s.rows, T(NAN)));
         auto targets = upload(device, targets0);
@@ -185,10 +195,11 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropy, T, ElementTypes) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(sum_of_squares, T, ElementTypes) {
+  Devices devices;
   for (const std::size_t n :
        {std::size_t{1}, std::size_t{300}, ops::reduce_chunk, 2 * ops::reduce_chunk + 7}) {
     const auto x0 = cast<T>(random_values(n, 1));
-    check_same("sum_of_squares", {1, n}, Tolerance<T>::reduction, [&](auto& device) {
+    check_same(devices, "sum_of_squares", {1, n}, Tolerance<T>::reduction, [&](auto& device) {
       auto x = upload(device, x0), scratch = upload(device, std::vector<T>{});
       return Results<double>{{ops::sum_of_squares(device, std::span<const T>(x.data(), n), scratch)}};
     });
