@@ -1,0 +1,117 @@
+#pragma once
+// A feed-forward policy as a user of the library writes one: the gated layer of Shazeer, "GLU Variants
+// Improve Transformer" (2020), one per domain. y = W_down (A(W_gate x) * W_up x), without biases; A = relu is
+// ReGLU, A = gelu is GeGLU. Its kernels, its parameters, its forward and its backward pass are all in this
+// file.
+
+#include <span>
+
+#include "demix/model/concepts.hpp"
+#include "demix/ops/activation.hpp"
+
+/// hidden [n, F] = A(gate) * up, of gate_up [n, 2 F], which holds both side by side.
+template <class T, demix::ops::Activation A>
+struct GatedProduct {
+  const T* gate_up;
+  T* hidden;
+  std::size_t d_ffn;
+
+  template <class Team>
+  DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
+    const T *gate = gate_up + r * 2 * d_ffn, *up = gate + d_ffn;
+    T* h = hidden + r * d_ffn;
+    team.for_each(d_ffn, [=](std::size_t f) { h[f] = A::value(gate[f]) * up[f]; });
+  }
+};
+
+/// gate_up [n, 2 F] becomes its own gradient, of d_hidden [n, F].
+template <class T, demix::ops::Activation A>
+struct GatedProductBackward {
+  const T* d_hidden;
+  T* gate_up;
+  std::size_t d_ffn;
+
+  template <class Team>
+  DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
+    T *gate = gate_up + r * 2 * d_ffn, *up = gate + d_ffn;
+    const T* dh = d_hidden + r * d_ffn;
+    team.for_each(d_ffn, [=](std::size_t f) {
+      const T g = gate[f], u = up[f];
+      gate[f] = dh[f] * u * A::derivative(g);
+      up[f] = dh[f] * A::value(g);
+    });
+  }
+};
+
+template <demix::ops::Activation A>
+struct GatedFFN {
+  static constexpr bool has_experts = true;
+
+  template <demix::device::Device D, demix::Precision P>
+  class Layer {
+   public:
+    using T = typename P::compute_type;
+    using Arena = demix::ParameterArena<D, typename P::master_type>;
+    using Segments = std::span<const demix::Segment>;
+    template <class U>
+    using Matrix = demix::Matrix<U>;
+
+    struct Activations {
+      explicit Activations(D& device) : gate_up(device), hidden(device) {}
+      demix::device::Array<D, T> gate_up;  // [N, 2 F]
+      demix::device::Array<D, T> hidden;   // [N, F]
+    };
+
+    /// The weights of gate and up stand back to back in the layout, so that one GEMM computes both.
+    Layer(demix::ParameterLayout& layout, const std::string& name, const demix::ModelConfig& config)
+        : d_ffn_(config.d_ffn) {
+      const auto xavier = demix::Initializer::xavier_uniform();
+      auto& region = layout.expert;
+      region.align();
+      const auto gate = region.matrix(name + ".gate_proj.weight", d_ffn_, config.d_model, xavier);
+      region.matrix(name + ".up_proj.weight", d_ffn_, config.d_model, xavier);
+      gate_up_ = {gate.offset, 2 * d_ffn_, config.d_model};
+      region.align();
+      down_ = region.matrix(name + ".down_proj.weight", config.d_model, d_ffn_, xavier);
+    }
+
+    /// y [N, C] of x [N, C], each segment of rows through its expert; overwrites.
+    void forward(D& device, const Arena& values, Segments segments, Matrix<const T> x, Matrix<T> y,
+                 Activations& saved, demix::Workspace<D, T>&) const {
+      const auto gate_up = saved.gate_up.matrix(x.rows, 2 * d_ffn_);
+      const auto hidden = saved.hidden.matrix(x.rows, d_ffn_);
+      for (const auto& [domain, first, last] : segments)
+        demix::ops::linear(device, x.slice_rows(first, last), values.expert(domain, gate_up_),
+                           gate_up.slice_rows(first, last));
+      device.rows(x.rows, GatedProduct<T, A>{gate_up.data, hidden.data, d_ffn_});
+      for (const auto& [domain, first, last] : segments)
+        demix::ops::linear(device, hidden.slice_rows(first, last), values.expert(domain, down_),
+                           y.slice_rows(first, last));
+    }
+
+    /// dx [N, C], overwritten, of dy [N, C]; the parameters' gradients accumulate.
+    void backward(D& device, const Arena& values, Arena& gradients, Segments segments, Matrix<const T> x,
+                  Matrix<const T> dy, Matrix<T> dx, Activations& saved, demix::Workspace<D, T>&) const {
+      const auto gate_up = saved.gate_up.matrix(x.rows, 2 * d_ffn_);
+      const auto hidden = saved.hidden.matrix(x.rows, d_ffn_);
+      for (const auto& [domain, first, last] : segments) {
+        const auto dy_rows = dy.slice_rows(first, last);
+        const auto hidden_rows = hidden.slice_rows(first, last);
+        demix::ops::linear_backward_weight(device, dy_rows, hidden_rows, gradients.expert(domain, down_));
+        demix::ops::linear_backward_input(device, dy_rows, values.expert(domain, down_), hidden_rows);
+      }
+      device.rows(x.rows, GatedProductBackward<T, A>{hidden.data, gate_up.data, d_ffn_});
+      for (const auto& [domain, first, last] : segments) {
+        const auto d_rows = gate_up.slice_rows(first, last);
+        demix::ops::linear_backward_weight(device, d_rows, x.slice_rows(first, last),
+                                           gradients.expert(domain, gate_up_));
+        demix::ops::linear_backward_input(device, d_rows, values.expert(domain, gate_up_),
+                                          dx.slice_rows(first, last));
+      }
+    }
+
+   private:
+    std::size_t d_ffn_;
+    demix::ParameterRef gate_up_, down_;
+  };
+};
