@@ -134,7 +134,6 @@ void load_values(const std::filesystem::path& checkpoint, Model& model) {
             ": its domains are not the model's, or in another order; each has a token of its own");
 
   const auto file = hdf5::open_file(path);
-  hdf5::require_region(file, model.layout().shared);
   const auto experts = hdf5::read_attribute<std::uint64_t>(file, "experts");
   require((experts > 0) == Model::has_experts, path.string(), ": a model ", experts ? "with" : "without",
           " experts, expected one ", experts ? "without" : "with", " (experiment '", metadata.experiment,

@@ -151,6 +151,7 @@ void read_region(D& device, const Object& group, const RegionLayout& layout, std
 /// A checksummed text of any length, without zero bytes.
 inline void write_text(const Object& group, const std::string& name, const std::string& text) {
   const QuietErrors quiet;
+  require(text.find('\0') == std::string::npos, group.name, ": the text for '", name, "' has a zero byte");
   const auto type = detail::string_type(text.size());
   const hsize_t one = 1;
   auto dataset = detail::create_dataset(group, name, type.id(), 1, &one, &one);

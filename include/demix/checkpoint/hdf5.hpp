@@ -16,11 +16,15 @@
 
 namespace demix::checkpoint::hdf5 {
 
-/// While it lives, this thread's HDF5 calls print nothing: what they would say goes into the Error.
+/// While it lives, this thread's HDF5 calls print nothing: what they would say goes into the Error. The first
+/// one also turns off HDF5's cleaning up at the program's end, which crashes after a full disk and complains
+/// after a damaged file; handles close themselves.
 class QuietErrors {
  public:
   QuietErrors() {
-    // HDF5's own exit handler would flush a file whose disk was full once more, and crash; ours are closed by then.
+    H5dont_atexit();
+    // HDF5's own exit handler would flush a file whose disk was full once more, and crash; ours are closed by
+    // then.
     H5dont_atexit();
     H5Eget_auto2(H5E_DEFAULT, &print_, &data_);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -96,6 +100,8 @@ struct Object {
 
 namespace detail {
 
+inline constexpr unsigned most_in_header = 65535;
+
 /// Checkpoint files never change once they have their name, so they need no locks, which some cluster file
 /// systems lack. The 1.10 format puts a checksum on every piece of metadata.
 inline Handle file_access() {
@@ -103,6 +109,16 @@ inline Handle file_access() {
   check(H5Pset_libver_bounds(access.id(), H5F_LIBVER_V110, H5F_LIBVER_V110), "HDF5");
   check(H5Pset_file_locking(access.id(), false, true), "HDF5");
   return access;
+}
+
+/// No times, and all names and attributes in the group's header: HDF5 1.10 crashes on a damaged index of
+/// names.
+inline Handle group_creation(hid_t property_class) {
+  Handle creation(H5Pclose, H5Pcreate(property_class), "HDF5");
+  check(H5Pset_obj_track_times(creation.id(), false), "HDF5");
+  check(H5Pset_link_phase_change(creation.id(), most_in_header, 0), "HDF5");
+  check(H5Pset_attr_phase_change(creation.id(), most_in_header, 0), "HDF5");
+  return creation;
 }
 
 /// A string type of `length` bytes; shorter strings are padded with zeros.
@@ -164,8 +180,7 @@ struct Attribute {
 /// byte: no times are kept.
 inline Object create_file(const std::filesystem::path& path) {
   const QuietErrors quiet;
-  const Handle creation(H5Pclose, H5Pcreate(H5P_FILE_CREATE), "HDF5"), access = detail::file_access();
-  check(H5Pset_obj_track_times(creation.id(), false), "HDF5");
+  const Handle creation = detail::group_creation(H5P_FILE_CREATE), access = detail::file_access();
   return {Handle(H5Fclose, H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.id(), access.id()), path.string(),
                  ": cannot be created"),
           path.string()};
@@ -182,8 +197,7 @@ inline Object open_file(const std::filesystem::path& path) {
 
 inline Object create_group(const Object& parent, const std::string& name) {
   const QuietErrors quiet;
-  const Handle creation(H5Pclose, H5Pcreate(H5P_GROUP_CREATE), "HDF5");
-  check(H5Pset_obj_track_times(creation.id(), false), "HDF5");
+  const Handle creation = detail::group_creation(H5P_GROUP_CREATE);
   const auto what = concat(parent.name, ": group '", name, "'");
   return {
       Handle(H5Gclose, H5Gcreate2(parent.id(), name.c_str(), H5P_DEFAULT, creation.id(), H5P_DEFAULT), what),

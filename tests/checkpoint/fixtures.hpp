@@ -1,0 +1,155 @@
+#pragma once
+// Small models, folders that remove themselves, and ways to damage files.
+
+#include <hdf5.h>
+#include <stdlib.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "demix/checkpoint/checkpoint.hpp"
+#include "demix/core/philox.hpp"
+#include "demix/device/cpu.hpp"
+#include "demix/model/experiments.hpp"
+
+namespace demix::test {
+
+namespace fs = std::filesystem;
+using Dense = DenseModel<device::Cpu, Fp32, ops::Relu>;
+using DomainTokens = DomainTokenModel<device::Cpu, Fp32, ops::Relu>;
+using Experts = DEMixModel<device::Cpu, Fp32, ops::Relu>;
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (fs::temp_directory_path() / "demix_checkpoint_XXXXXX").string();
+    require(mkdtemp(name.data()) != nullptr, "mkdtemp failed for ", name);
+    path = name;
+  }
+  ~TemporaryFolder() { fs::remove_all(path); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  fs::path path;
+};
+
+inline ModelConfig small_config() {
+  ModelConfig config;
+  config.layers = 2;
+  config.d_model = 8;
+  config.heads = 2;
+  config.d_ffn = 12;
+  config.vocabulary = 11;
+  config.tokens_per_sample = 5;
+  return config;
+}
+
+template <class Model>
+checkpoint::Metadata metadata_of(const Model& model, const std::string& experiment, std::uint64_t step = 3) {
+  checkpoint::Metadata metadata{experiment, model.config(), model.domains(), "fingerprint-1", step};
+  metadata.config.vocabulary = model.dictionary_size();
+  return metadata;
+}
+
+/// f(info, values) for every parameter of every region.
+template <class Model, class F>
+void for_each_parameter(const Model& model, typename Model::Arena& arena, F f) {
+  for (std::size_t r = 0; r < arena.regions(); ++r)
+    for (const auto& info : (r == 0 ? model.layout().shared : model.layout().expert).parameters())
+      f(info, arena.region(r).subspan(info.offset, info.size()));
+}
+
+/// Fills an arena of floats with random bits: also NaNs, infinities, denormals and negative zeros.
+template <class Model>
+void fill_random_bits(const Model& model, typename Model::Arena& arena, std::uint64_t seed) {
+  std::uint32_t count = 0;
+  for_each_parameter(model, arena, [&](const ParameterInfo&, std::span<float> values) {
+    for (float& value : values) {
+      const auto bits = philox(Seed{seed}, count++, 0, 0, 0).word[0];
+      std::memcpy(&value, &bits, sizeof value);
+    }
+  });
+}
+
+/// How many values of two arenas of a model differ in any bit.
+template <class Model>
+std::size_t differing_values(const Model& model, typename Model::Arena& a, typename Model::Arena& b) {
+  std::size_t count = 0;
+  for (std::size_t r = 0; r < a.regions(); ++r)
+    for (const auto& info : (r == 0 ? model.layout().shared : model.layout().expert).parameters())
+      for (std::size_t i = info.offset; i < info.offset + info.size(); ++i)
+        count += std::memcmp(&a.region(r)[i], &b.region(r)[i], sizeof a.region(r)[i]) != 0;
+  return count;
+}
+
+template <class Model>
+checkpoint::TrainingState<Model> state_of(typename Model::Arena& m, typename Model::Arena& v,
+                                          std::string scalars = "{}") {
+  return {{{"adam_m", &m}, {"adam_v", &v}}, std::move(scalars)};
+}
+
+template <class Model>
+void save_without_state(const fs::path& path, const std::string& experiment, Model& model,
+                        std::uint64_t step = 3) {
+  checkpoint::save<Model>(path, metadata_of(model, experiment, step), model, nullptr);
+}
+
+/// The message of the Error that f throws, or "no error".
+template <class F>
+std::string error_of(F f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+inline bool mentions(const std::string& text, std::initializer_list<std::string> words) {
+  for (const auto& word : words)
+    if (text.find(word) == std::string::npos) return false;
+  return true;
+}
+
+inline std::string read_bytes(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_bytes(const fs::path& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+/// Changes an HDF5 file from outside of the library: f(file identifier).
+template <class F>
+void tamper(const fs::path& path, F f) {
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+  require(file >= 0, "cannot tamper with ", path.string());
+  f(file);
+  require(H5Fclose(file) >= 0, "cannot close ", path.string());
+}
+
+inline void set_integer(const fs::path& path, const char* name, std::uint64_t value) {
+  tamper(path, [&](hid_t file) {
+    const hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
+    H5Awrite(attribute, H5T_NATIVE_UINT64, &value);
+    H5Aclose(attribute);
+  });
+}
+
+/// Replaces a dataset by one of zeros of this shape and type.
+inline void replace_dataset(const fs::path& path, const char* name, std::vector<hsize_t> shape,
+                            hid_t type = H5T_IEEE_F32LE) {
+  tamper(path, [&](hid_t file) {
+    if (H5Lexists(file, name, H5P_DEFAULT) > 0) H5Ldelete(file, name, H5P_DEFAULT);
+    const hid_t space = H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr);
+    H5Dclose(H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    H5Sclose(space);
+  });
+}
+
+}  // namespace demix::test
