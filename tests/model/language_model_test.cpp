@@ -17,14 +17,16 @@ template <class P>
 using Demix = DEMixModel<device::Cpu, P, ops::Gelu>;
 using All = boost::mpl::list<Dense<Fp64>, Tagged<Fp64>, Demix<Fp64>>;
 
-device::Cpu cpu;
+struct OnCpu {
+  template <class Model>
+  Model make_model() {
+    Model model(cpu, tiny_config(), three_domains, Seed{3});
+    perturb(model);
+    return model;
+  }
 
-template <class Model>
-Model make_model(const ModelConfig& config = tiny_config()) {
-  Model model(cpu, config, three_domains, Seed{3});
-  perturb(model);
-  return model;
-}
+  device::Cpu cpu;
+};
 
 template <class Model>
 std::vector<typename Model::T> gradients_of(Model& model, const Batch& batch,
@@ -34,11 +36,9 @@ std::vector<typename Model::T> gradients_of(Model& model, const Batch& batch,
   return all_values(gradients);
 }
 
-/// The single-precision model with the values of the double-precision one.
+/// Losses and gradients of the single-precision model, which gets the values of the double-precision one.
 template <class Single, class Double>
-void check_precisions() {
-  auto exact = make_model<Double>();
-  auto single = make_model<Single>();
+void check_precisions(Single single, Double exact) {
   for (std::size_t r = 0; r < exact.values().regions(); ++r)
     std::copy(exact.values().region(r).begin(), exact.values().region(r).end(),
               single.values().region(r).begin());
@@ -50,12 +50,12 @@ void check_precisions() {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(language_model)
+BOOST_FIXTURE_TEST_SUITE(language_model, OnCpu)
 
 BOOST_AUTO_TEST_CASE(single_precision_is_near_double_precision) {
-  check_precisions<Dense<Fp32>, Dense<Fp64>>();
-  check_precisions<Tagged<Fp32>, Tagged<Fp64>>();
-  check_precisions<Demix<Fp32>, Demix<Fp64>>();
+  check_precisions(make_model<Dense<Fp32>>(), make_model<Dense<Fp64>>());
+  check_precisions(make_model<Tagged<Fp32>>(), make_model<Tagged<Fp64>>());
+  check_precisions(make_model<Demix<Fp32>>(), make_model<Demix<Fp64>>());
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(gradients_with_dropout_equal_finite_differences, Model, All) {
@@ -105,7 +105,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(both_passes_report_the_same_losses, Model, All) {
   const auto losses = model.token_losses(tiny_batch());
   BOOST_TEST((losses == model.accumulate_gradients(tiny_batch(), {}, gradients)));
   BOOST_TEST(losses.size() == 15u);
-  for (std::size_t i = 0; i < losses.size(); ++i) BOOST_TEST((losses[i] == 0) == (tiny_batch().target[i] == pad_token));
+  for (std::size_t i = 0; i < losses.size(); ++i)
+    BOOST_TEST((losses[i] == 0) == (tiny_batch().target[i] == pad_token));
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(logits_agree_with_the_losses, Model, All) {
