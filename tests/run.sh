@@ -24,11 +24,13 @@ for nvcc in "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
   if [[ -x $nvcc ]]; then
     export CUDACXX=${CUDACXX:-$nvcc}
     settings=(-DDEMIX_CUDA=ON)
+    standin=$(tests/cuda/standin.sh build/cuda-standin)
+    if [[ -n $standin ]]; then settings+=("-DDEMIX_CUDA_STANDIN=$standin"); fi
     break
   fi
 done
 if command -v ccache >/dev/null; then
-  settings+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
+  settings+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 fi
 
 cmake --preset ci "${settings[@]}"

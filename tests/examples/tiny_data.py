@@ -23,6 +23,15 @@ def write_split(prefix: Path, documents, code=8, fmt="H"):
         header + struct.pack(f"<{len(sizes)}i", *sizes) + struct.pack(f"<{len(sizes)}q", *pointers))
 
 
+def write_copies(prefix: Path, document, copies):
+    """A large split: one document many times."""
+    size = len(document)
+    Path(f"{prefix}.bin").write_bytes(struct.pack(f"<{size}H", *document) * copies)
+    pointers = struct.pack(f"<{copies}q", *range(0, 2 * size * copies, 2 * size))
+    header = b"MMIDIDX\0\0" + struct.pack("<QBQ", 1, 8, copies)
+    Path(f"{prefix}.idx").write_bytes(header + struct.pack("<i", size) * copies + pointers)
+
+
 def documents(count, step, seed):
     """Sequences that a model can learn: each token is, up to noise, a function of the one before and the domain."""
     rng = random.Random(seed)

@@ -185,7 +185,7 @@ class Memory(programs.ProgramTest):
             data = self.folder / f"data{scale}"
             tiny_data.write_data_bin(data, domains=("alpha",))
             document = [4 + i % 100 for i in range(999)] + [2]
-            tiny_data.write_split(data / "alpha" / "train", [document] * (4000 * scale))  # 8 MB, 80 MB
+            tiny_data.write_copies(data / "alpha" / "train", document, 4000 * scale)  # 8 MB, 80 MB
             command = [BIN / "demix-train-dense", data, "--save-dir", self.folder / f"run{scale}",
                        *small("--tokens-per-sample", 128, "--batch-size", 16, "--max-update", 60, "--max-valid-steps", 1)]
             peaks.append(self.peak_memory(command))

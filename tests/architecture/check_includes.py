@@ -1,0 +1,61 @@
+"""Includes point only down the line of stations, and every header compiles alone.
+
+usage: check_includes.py INCLUDE_DIR [COMPILER FLAG...]   (with a compiler, headers are compiled too)"""
+
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+# What each folder may include besides itself.
+BELOW = {"core": set()}
+BELOW["device"] = {"core"}
+BELOW["ops"] = BELOW["device"] | {"device"}
+BELOW["model"] = BELOW["ops"] | {"ops"}
+for name in ("data", "comm", "optim", "checkpoint"):
+    BELOW[name] = BELOW["model"] | {"model"}
+for name in ("train", "eval", "adapt"):
+    BELOW[name] = BELOW["model"] | {"model", "data", "comm", "optim", "checkpoint"}
+BELOW["train"] |= {"eval"}
+MOST_LINES = 400
+
+
+def complaints(root):
+    headers = sorted([*root.glob("demix/**/*.hpp"), *root.glob("demix/**/*.cuh")])
+    if not headers:
+        yield f"{root}: no headers"
+    for header in headers:
+        folder = header.relative_to(root / "demix").parts[0]
+        if folder not in BELOW:
+            yield f"{header}: folder '{folder}' is not a station of the line"
+            continue
+        lines = header.read_text().splitlines()
+        if len(lines) > MOST_LINES:
+            yield f"{header}: {len(lines)} lines, more than {MOST_LINES}"
+        for number, line in enumerate(lines, 1):
+            if match := re.match(r'#include [<"]demix/(\w+)/(\S+)[>"]', line):
+                if match[1] != folder and match[1] not in BELOW[folder]:
+                    yield f"{header}:{number}: {folder} must not include {match[1]}"
+                if header.suffix == ".hpp" and match[2].endswith(".cuh"):
+                    yield f"{header}:{number}: a .hpp must not need CUDA"
+                if not (root / "demix" / match[1] / match[2]).exists():
+                    yield f"{header}:{number}: includes a header that does not exist"
+
+
+def compile_alone(root, command):
+    def failure(header):
+        done = subprocess.run([*command, "-fsyntax-only", "-x", "c++", "-I", root, "-include", header, os.devnull],
+                              capture_output=True, text=True)
+        return f"{header} does not compile alone:\n{done.stderr}" if done.returncode else None
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from filter(None, pool.map(failure, sorted(root.glob("demix/**/*.hpp"))))
+
+
+if __name__ == "__main__":
+    include, command = Path(sys.argv[1]), sys.argv[2:]
+    found = [*complaints(include), *(compile_alone(include, command) if command else [])]
+    print("\n".join(found) or "includes: all well")
+    sys.exit(1 if found else 0)

@@ -1,0 +1,110 @@
+#include "demix/data/batcher.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <map>
+#include <set>
+
+#include "data/support.hpp"
+
+using namespace demix;
+
+namespace {
+
+/// A split of `blocks` blocks of 2 tokens, each block of its own first token.
+data::BlockDataset numbered(const test::TemporaryFolder& folder, const std::string& name, int blocks) {
+  data::TokenFileWriter writer(folder.path / name, 1000);
+  for (int b = 0; b < blocks; ++b) writer.add(std::vector<Token>{100 + b, 3});
+  writer.finish();
+  return data::BlockDataset(data::TokenFile(folder.path / name, 1000), 2);
+}
+
+std::vector<data::BlockDataset> three_domains(const test::TemporaryFolder& folder) {
+  std::vector<data::BlockDataset> datasets;
+  datasets.push_back(numbered(folder, "a", 5));
+  datasets.push_back(numbered(folder, "b", 10));
+  datasets.push_back(numbered(folder, "c", 45));
+  return datasets;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(batcher)
+
+BOOST_AUTO_TEST_CASE(balanced_batches_take_each_domain_alike_and_deal_out_every_block_each_epoch) {
+  const test::TemporaryFolder folder;
+  const auto datasets = three_domains(folder);
+  const data::TrainBatcher batcher(datasets, data::Sampling::balanced, 2, Seed{1});
+  std::vector<std::vector<Token>> seen(3);
+  for (std::uint64_t position = 0; position < 45; ++position) {
+    const Batch batch = batcher.batch(position);
+    batch.validate(1000, 3);
+    BOOST_TEST(batch.sequences() == 6u);
+    for (std::size_t d = 0; d < 3; ++d) {
+      BOOST_TEST(index(batch.segments.at(d).domain) == static_cast<int>(d));
+      for (std::size_t s = batch.segments[d].first; s < batch.segments[d].last; ++s)
+        seen[d].push_back(batch.target[2 * s]);
+    }
+  }
+  const std::vector<std::size_t> blocks{5, 10, 45};
+  for (std::size_t d = 0; d < 3; ++d) {
+    std::set<std::vector<Token>> orders;
+    for (std::size_t first = 0; first + blocks[d] <= seen[d].size(); first += blocks[d]) {
+      const std::vector<Token> epoch(seen[d].begin() + static_cast<std::ptrdiff_t>(first),
+                                     seen[d].begin() + static_cast<std::ptrdiff_t>(first + blocks[d]));
+      BOOST_TEST(std::set<Token>(epoch.begin(), epoch.end()).size() == blocks[d]);
+      orders.insert(epoch);
+    }
+    BOOST_TEST(orders.size() > 1u);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(unbalanced_batches_deal_out_the_concatenation) {
+  const test::TemporaryFolder folder;
+  const auto datasets = three_domains(folder);
+  const data::TrainBatcher batcher(datasets, data::Sampling::unbalanced, 2, Seed{1});
+  std::map<int, std::multiset<Token>> seen;
+  for (std::uint64_t position = 0; position < 10; ++position) {
+    const Batch batch = batcher.batch(position);
+    batch.validate(1000, 3);
+    BOOST_TEST(batch.sequences() == 6u);
+    for (const auto& segment : batch.segments)
+      for (std::size_t s = segment.first; s < segment.last; ++s)
+        seen[index(segment.domain)].insert(batch.target[2 * s]);
+  }
+  BOOST_TEST(seen[0].size() == 5u);
+  BOOST_TEST(seen[1].size() == 10u);
+  BOOST_TEST(seen[2].size() == 45u);
+  for (const auto& [domain, tokens] : seen)
+    BOOST_TEST(std::set<Token>(tokens.begin(), tokens.end()).size() == tokens.size());
+}
+
+BOOST_AUTO_TEST_CASE(a_batch_depends_on_position_and_seed_alone) {
+  const test::TemporaryFolder folder;
+  const auto datasets = three_domains(folder);
+  const data::TrainBatcher one(datasets, data::Sampling::balanced, 3, Seed{1}),
+      again(datasets, data::Sampling::balanced, 3, Seed{1}),
+      other(datasets, data::Sampling::balanced, 3, Seed{2});
+  one.batch(3);
+  BOOST_TEST(one.batch(7).target == again.batch(7).target, boost::test_tools::per_element());
+  BOOST_TEST((one.batch(7).target != other.batch(7).target));
+  BOOST_TEST((one.batch(7).target != one.batch(8).target));
+}
+
+BOOST_AUTO_TEST_CASE(evaluation_batches_go_through_the_split_once) {
+  const test::TemporaryFolder folder;
+  const auto dataset = numbered(folder, "a", 5);
+  const Batch last = data::evaluation_batch(dataset, 3, 4, DomainId(2));
+  BOOST_TEST(last.sequences() == 2u);
+  BOOST_TEST(last.target[0] == 103);
+  BOOST_TEST(index(last.segments.at(0).domain) == 2);
+}
+
+BOOST_AUTO_TEST_CASE(an_empty_batch_is_an_error) {
+  const std::vector<data::BlockDataset> none;
+  BOOST_CHECK_THROW(data::TrainBatcher(none, data::Sampling::balanced, 1, Seed{1}), Error);
+  const test::TemporaryFolder folder;
+  const auto datasets = three_domains(folder);
+  BOOST_CHECK_THROW(data::TrainBatcher(datasets, data::Sampling::balanced, 0, Seed{1}), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,102 @@
+#include "demix/optim/adam.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <cmath>
+#include <vector>
+
+#include "demix/device/cpu.hpp"
+#include "demix/model/experiments.hpp"
+
+using namespace demix;
+
+namespace {
+
+/// The update in double, one parameter, as Loshchilov and Hutter 2019, algorithm 2, has it.
+struct Reference {
+  optim::AdamSettings settings;
+  double x, m = 0, v = 0;
+
+  void step(double g, double learning_rate, int t) {
+    m = settings.beta1 * m + (1 - settings.beta1) * g;
+    v = settings.beta2 * v + (1 - settings.beta2) * g * g;
+    const double m_hat = m / (1 - std::pow(settings.beta1, t)), v_hat = v / (1 - std::pow(settings.beta2, t));
+    x -= learning_rate * (m_hat / (std::sqrt(v_hat) + settings.eps) + settings.weight_decay * x);
+  }
+};
+
+/// As much of a model as Adam needs, with `size` shared parameters and an expert of one.
+struct ToyModel {
+  using Arena = ParameterArena<device::Cpu, float>;
+
+  explicit ToyModel(std::size_t size) : values_(make_arena(size)), size_(size) {}
+  device::Cpu& device() { return device_; }
+  Arena& values() { return values_; }
+  Arena make_arena() { return make_arena(size_); }
+
+ private:
+  Arena make_arena(std::size_t size) {
+    ParameterLayout layout;
+    layout.shared.vector("a", size, Initializer::zeros());
+    layout.expert.vector("b", 1, Initializer::zeros());
+    return Arena(device_, layout, 1);
+  }
+
+  device::Cpu device_;
+  Arena values_;
+  std::size_t size_;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(adam)
+
+BOOST_AUTO_TEST_CASE(the_first_update_moves_by_the_learning_rate_against_the_sign) {
+  ToyModel model(2);
+  optim::Adam<ToyModel> adam(model, {0.9, 0.95, 0, 0});
+  auto gradients = model.make_arena();
+  gradients.region(0)[0] = 100;
+  gradients.region(0)[1] = -1e-3f;
+  adam.step(model, gradients, 1, 0.5, 1.0);
+  BOOST_TEST(model.values().region(0)[0] == -0.5f, boost::test_tools::tolerance(1e-6f));
+  BOOST_TEST(model.values().region(0)[1] == 0.5f, boost::test_tools::tolerance(1e-6f));
+}
+
+BOOST_AUTO_TEST_CASE(many_updates_follow_the_reference_in_every_region_and_chunk) {
+  const std::size_t size = 2 * optim::adam_chunk + 7;
+  ToyModel model(size);
+  const optim::AdamSettings settings;
+  optim::Adam<ToyModel> adam(model, settings);
+  auto gradients = model.make_arena();
+  const std::vector<std::size_t> watched{0, 1, optim::adam_chunk - 1, optim::adam_chunk, size - 1};
+  std::vector<Reference> references;
+  for (const auto i : watched) {
+    model.values().region(0)[i] = 0.1f * static_cast<float>(i % 11) - 0.5f;
+    references.push_back({settings, model.values().region(0)[i]});
+  }
+  model.values().region(1)[0] = 2;
+  references.push_back({settings, 2});
+  for (int t = 1; t <= 50; ++t) {
+    const double learning_rate = 0.01 / t, scale = 0.3;
+    const auto gradient = [&](std::size_t i) { return std::sin(0.7 * static_cast<double>(i) + t); };
+    for (std::size_t i = 0; i < size; ++i) gradients.region(0)[i] = static_cast<float>(gradient(i));
+    gradients.region(1)[0] = static_cast<float>(gradient(5));
+    adam.step(model, gradients, static_cast<std::uint64_t>(t), learning_rate, scale);
+    for (std::size_t k = 0; k < watched.size(); ++k)
+      references[k].step(scale * gradient(watched[k]), learning_rate, t);
+    references.back().step(scale * gradient(5), learning_rate, t);
+  }
+  for (std::size_t k = 0; k < watched.size(); ++k)
+    BOOST_TEST(model.values().region(0)[watched[k]] == references[k].x, boost::test_tools::tolerance(1e-5));
+  BOOST_TEST(model.values().region(1)[0] == references.back().x, boost::test_tools::tolerance(1e-5));
+}
+
+BOOST_AUTO_TEST_CASE(weight_decay_alone_shrinks) {
+  ToyModel model(1);
+  model.values().region(0)[0] = 1;
+  optim::Adam<ToyModel> adam(model, {});
+  const auto gradients = model.make_arena();
+  adam.step(model, gradients, 1, 0.5, 1.0);
+  BOOST_TEST(model.values().region(0)[0] == 0.95f, boost::test_tools::tolerance(1e-6f));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
