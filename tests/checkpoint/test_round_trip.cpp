@@ -73,6 +73,14 @@ BOOST_AUTO_TEST_CASE(parameters_larger_than_a_chunk) {
   check_round_trip<Experts>("demix", config, {"a"});
 }
 
+// More names in one file than HDF5 keeps in a group's header by default.
+BOOST_AUTO_TEST_CASE(as_many_layers_as_the_largest_preset) {
+  auto config = small_config();
+  config.layers = 96;
+  check_round_trip<Dense>("dense", config, {"a"});
+  check_round_trip<Experts>("demix", config, {"a"});
+}
+
 BOOST_AUTO_TEST_CASE(without_state_it_loads_but_does_not_resume) {
   const TemporaryFolder folder;
   device::Cpu device;

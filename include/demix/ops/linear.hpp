@@ -25,8 +25,8 @@ void matmul(D& device, Transpose ta, In<T> a, Transpose tb, In<T> b, std::type_i
   const std::size_t n = bt ? b.rows : b.cols, kb = bt ? b.cols : b.rows;
   require(k == kb && c.rows == m && c.cols == n, "matmul: op(a) is [", m, ", ", k, "], op(b) is [", kb, ", ",
           n, "], c is ", shape_of(c));
-  require(k > 0, "matmul: op(a) is [", m, ", 0]");
-  if (m == 0 || n == 0) return;
+  require(k > 0 || beta == T(1), "matmul: a product over 0 terms can only be accumulated");
+  if (m == 0 || n == 0 || k == 0) return;
   device.gemm(ta, tb, m, n, k, T(1), a.data, a.stride, b.data, b.stride, beta, c.data, c.stride);
 }
 
