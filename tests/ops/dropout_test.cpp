@@ -72,7 +72,9 @@ BOOST_AUTO_TEST_CASE(a_function_of_seed_step_site_row_and_column_alone) {
 
 BOOST_AUTO_TEST_CASE(independent_by_seed_step_and_site) {
   const auto mask = factors<float>({0.5f, Seed{7}, 11, 3});
-  const ops::Dropout others[] = {{0.5f, Seed{8}, 11, 3},
+  const ops::Dropout others[] = {{0.5f, Seed{7}, 3, 11},
+                                 {0.5f, Seed{7}, 10, 2},
+                                 {0.5f, Seed{8}, 11, 3},
                                  {0.5f, Seed{7}, 12, 3},
                                  {0.5f, Seed{7}, 11, 4},
                                  {0.5f, Seed{7}, 11 + 256, 3},
