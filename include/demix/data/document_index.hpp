@@ -2,7 +2,6 @@
 // The list of a source's documents with their sizes, kept on disk.
 
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -12,7 +11,6 @@
 #include <vector>
 
 #include "demix/data/documents.hpp"
-#include "demix/data/mapped_file.hpp"
 #include "demix/data/ordered_pipeline.hpp"
 #include "demix/data/output_file.hpp"
 
@@ -59,7 +57,7 @@ class DocumentIndex {
         [this](std::size_t, const std::vector<DocumentPlace>& places) { return examine(places); },
         [this](const std::vector<Entry>& entries) { append(entries); });
     scratch_->flush();
-    map_ = std::make_unique<MappedFile>(scratch_->partial_path());
+    entries_ = std::make_unique<InputFile>(scratch_->partial_path());
   }
 
   std::uint64_t size() const { return size_; }
@@ -117,13 +115,13 @@ class DocumentIndex {
 
   Entry entry(std::uint64_t i) const {
     Entry result;
-    std::memcpy(&result, map_->read(i * sizeof(Entry), sizeof(Entry)), sizeof(Entry));
+    entries_->read(i * sizeof(Entry), &result, sizeof(Entry));
     return result;
   }
 
   std::unique_ptr<DocumentReader> reader_;
   std::unique_ptr<OutputFile> scratch_;
-  std::unique_ptr<MappedFile> map_;
+  std::unique_ptr<InputFile> entries_;
   std::uint64_t size_ = 0, words_ = 0, empty_ = 0;
 };
 

@@ -56,17 +56,22 @@ class InputFile {
 
   const std::filesystem::path& path() const { return path_; }
 
-  /// Bytes [offset, offset + length). Throws Error when they are not there (any more).
-  std::string read(std::uint64_t offset, std::uint64_t length) const {
-    std::string bytes(length, '\0');
+  /// Overwrites [to, to + length) with the bytes from `offset` on. Throws Error when they are not there (any
+  /// more).
+  void read(std::uint64_t offset, void* to, std::size_t length) const {
     for (std::size_t done = 0; done < length;) {
-      const auto got = ::pread(fd_, bytes.data() + done, length - done, static_cast<off_t>(offset + done));
+      const auto got =
+          ::pread(fd_, static_cast<char*>(to) + done, length - done, static_cast<off_t>(offset + done));
       if (got < 0 && errno == EINTR) continue;
       require(got >= 0, "cannot read '", path_.string(), "': ", std::strerror(errno));
       require(got > 0, path_.string(), ": ends at byte ", offset + done, ", expected ", offset + length,
               ": was it changed meanwhile?");
       done += static_cast<std::size_t>(got);
     }
+  }
+  std::string read(std::uint64_t offset, std::uint64_t length) const {
+    std::string bytes(length, '\0');
+    read(offset, bytes.data(), bytes.size());
     return bytes;
   }
 
