@@ -103,6 +103,9 @@ BOOST_AUTO_TEST_CASE(no_rows) {
 
 BOOST_AUTO_TEST_CASE(wrong_shapes) {
   device::Cpu cpu;
+  const Owned<float> no_inner(2, 0), no_outer(3, 0);
+  Owned<float> uninitialised(2, 3);
+  BOOST_CHECK_THROW(ops::linear(cpu, no_inner.view(), no_outer.view(), uninitialised.view()), Error);
   const Owned<float> x(2, 4), w(3, 5), w4(3, 4);
   Owned<float> y(2, 3), narrow(2, 2), bias(1, 4), two_rows(2, 3);
   BOOST_CHECK_THROW(ops::linear(cpu, x.view(), w.view(), y.view()), Error);
