@@ -22,10 +22,10 @@ struct TrainingState {
 
 namespace checkpoint_detail {
 
-/// Writes one file with `fill(file)` and returns when it is on the disk.
+/// Writes one file of about so many members with `fill(file)` and returns when it is on the disk.
 template <class Fill>
-void write_file(const std::filesystem::path& path, Fill fill) {
-  auto file = hdf5::create_file(path);
+void write_file(const std::filesystem::path& path, std::size_t members, Fill fill) {
+  auto file = hdf5::create_file(path, members);
   fill(file);
   file.handle.close(path.string(), ": cannot be completed");
   durable::sync(path);
@@ -48,15 +48,17 @@ void write_state(const hdf5::Object& file, const Metadata& metadata, Model& mode
   hdf5::write_attribute(file, "step", metadata.step);
   hdf5::write_text(file, "scalars", state.scalars);
   for (const auto& [name, arena] : state.moments) {
-    const auto& moment = std::as_const(*arena);
-    const auto group = hdf5::create_group(file, name);
-    hdf5::write_region(model.device(), hdf5::create_group(group, "shared"), model.layout().shared,
-                       moment.region(0));
+    const auto group = hdf5::create_group(file, name, 2);
+    const auto write = [&](const hdf5::Object& parent, const std::string& part, const RegionLayout& layout,
+                           std::span<const typename Model::Arena::value_type> region) {
+      hdf5::write_region(model.device(), hdf5::create_group(parent, part, layout.parameters().size()), layout,
+                         region);
+    };
+    write(group, "shared", model.layout().shared, arena->region(0));
     if constexpr (Model::has_experts) {
-      const auto experts = hdf5::create_group(group, "experts");
+      const auto experts = hdf5::create_group(group, "experts", metadata.domains.size());
       for (std::size_t d = 0; d < metadata.domains.size(); ++d)
-        hdf5::write_region(model.device(), hdf5::create_group(experts, metadata.domains[d]),
-                           model.layout().expert, moment.region(1 + d));
+        write(experts, metadata.domains[d], model.layout().expert, arena->region(1 + d));
     }
   }
 }
@@ -71,21 +73,22 @@ void write_directory(const std::filesystem::path& directory, const Metadata& met
   };
   const auto& values = std::as_const(model).values();
   make(directory);
-  write_file(model_file(directory), [&](const hdf5::Object& file) {
+  write_file(model_file(directory), model.layout().shared.parameters().size(), [&](const hdf5::Object& file) {
     metadata_detail::write(file, metadata, Model::has_experts ? metadata.domains.size() : 0);
     hdf5::write_region(model.device(), file, model.layout().shared, values.region(0));
   });
   if constexpr (Model::has_experts) {
     make(directory / "experts");
     for (std::size_t d = 0; d < metadata.domains.size(); ++d)
-      write_file(expert_file(directory, metadata.domains[d]), [&](const hdf5::Object& file) {
-        metadata_detail::write_expert(file, metadata, metadata.domains[d]);
-        hdf5::write_region(model.device(), file, model.layout().expert, values.region(1 + d));
-      });
+      write_file(expert_file(directory, metadata.domains[d]), model.layout().expert.parameters().size(),
+                 [&](const hdf5::Object& file) {
+                   metadata_detail::write_expert(file, metadata, metadata.domains[d]);
+                   hdf5::write_region(model.device(), file, model.layout().expert, values.region(1 + d));
+                 });
     durable::sync(directory / "experts");
   }
   if (state)
-    write_file(state_file(directory),
+    write_file(state_file(directory), 1 + state->moments.size(),
                [&](const hdf5::Object& file) { write_state(file, metadata, model, *state); });
   durable::sync(directory);
 }

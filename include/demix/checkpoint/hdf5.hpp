@@ -100,8 +100,6 @@ struct Object {
 
 namespace detail {
 
-inline constexpr unsigned most_in_header = 65535;
-
 /// Checkpoint files never change once they have their name, so they need no locks, which some cluster file
 /// systems lack. The 1.10 format puts a checksum on every piece of metadata.
 inline Handle file_access() {
@@ -111,13 +109,16 @@ inline Handle file_access() {
   return access;
 }
 
-/// No times, and all names and attributes in the group's header: HDF5 1.10 crashes on a damaged index of
-/// names.
-inline Handle group_creation(hid_t property_class) {
+/// No times, and all names and attributes in the group's header, which has room for `members` of them from
+/// the start: HDF5 1.10 crashes on a damaged index of names.
+inline Handle group_creation(hid_t property_class, std::size_t members) {
+  constexpr unsigned most_in_header = 65535, name_length = 48;
   Handle creation(H5Pclose, H5Pcreate(property_class), "HDF5");
   check(H5Pset_obj_track_times(creation.id(), false), "HDF5");
   check(H5Pset_link_phase_change(creation.id(), most_in_header, 0), "HDF5");
   check(H5Pset_attr_phase_change(creation.id(), most_in_header, 0), "HDF5");
+  const auto expected = static_cast<unsigned>(std::min<std::size_t>(members, most_in_header));
+  check(H5Pset_est_link_info(creation.id(), expected, name_length), "HDF5");
   return creation;
 }
 
@@ -176,11 +177,11 @@ struct Attribute {
 
 }  // namespace detail
 
-/// A new file. Throws Error, also where one exists. Files with the same content are the same to the last
-/// byte: no times are kept.
-inline Object create_file(const std::filesystem::path& path) {
+/// A new file that will hold about so many members. Throws Error, also where one exists. Files with the same
+/// content are the same to the last byte: no times are kept.
+inline Object create_file(const std::filesystem::path& path, std::size_t members) {
   const QuietErrors quiet;
-  const Handle creation = detail::group_creation(H5P_FILE_CREATE), access = detail::file_access();
+  const Handle creation = detail::group_creation(H5P_FILE_CREATE, members), access = detail::file_access();
   return {Handle(H5Fclose, H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.id(), access.id()), path.string(),
                  ": cannot be created"),
           path.string()};
@@ -195,9 +196,9 @@ inline Object open_file(const std::filesystem::path& path) {
           path.string()};
 }
 
-inline Object create_group(const Object& parent, const std::string& name) {
+inline Object create_group(const Object& parent, const std::string& name, std::size_t members) {
   const QuietErrors quiet;
-  const Handle creation = detail::group_creation(H5P_GROUP_CREATE);
+  const Handle creation = detail::group_creation(H5P_GROUP_CREATE, members);
   const auto what = concat(parent.name, ": group '", name, "'");
   return {
       Handle(H5Gclose, H5Gcreate2(parent.id(), name.c_str(), H5P_DEFAULT, creation.id(), H5P_DEFAULT), what),
@@ -213,18 +214,12 @@ inline Object open_group(const Object& parent, const std::string& name) {
 /// The names of everything in a file's root or a group, sorted.
 inline std::vector<std::string> members(const Object& group) {
   const QuietErrors quiet;
-  H5G_info_t info;
-  check(H5Gget_info(group.id(), &info), group.name);
   std::vector<std::string> names;
-  for (hsize_t i = 0; i < info.nlinks; ++i) {
-    const auto name = [&](char* out, std::size_t size) {
-      return check(H5Lget_name_by_idx(group.id(), ".", H5_INDEX_NAME, H5_ITER_INC, i, out, size, H5P_DEFAULT),
-                   group.name);
-    };
-    std::string text(static_cast<std::size_t>(name(nullptr, 0)), '\0');
-    name(text.data(), text.size() + 1);
-    names.push_back(std::move(text));
-  }
+  const auto append = [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
+    static_cast<std::vector<std::string>*>(out)->emplace_back(name);
+    return 0;
+  };
+  check(H5Literate(group.id(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, append, &names), group.name);
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -29,12 +29,14 @@ struct Metadata {
 
 /// Throws Error unless `name` can be a domain's: it becomes a file name.
 inline void require_domain_name(const std::string& name) {
-  const bool safe = std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || c == '.' || c == '+';
+  const auto alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  const bool safe = std::all_of(name.begin(), name.end(), [&](char c) {
+    return alphanumeric(c) || c == '_' || c == '-' || c == '.' || c == '+';
   });
-  require(safe && !name.empty() && name.size() <= 200 && name[0] != '.' && name[0] != '-', "domain name '",
-          name, "' cannot be a file name; use letters, digits and _ - . + only, a letter or digit first");
+  require(safe && !name.empty() && name.size() <= 200 && alphanumeric(name[0]), "domain name '", name,
+          "' cannot be a file name; use up to 200 letters, digits and _ - . +, a letter or digit first");
 }
 
 inline std::filesystem::path model_file(const std::filesystem::path& checkpoint) {

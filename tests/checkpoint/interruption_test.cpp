@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE(killed_at_random_moments) {
   std::uniform_int_distribution<long> moment(0, 3 * one_save.count());
   std::size_t interrupted = 0;
   std::uint64_t previous = 1;
-  for (int repetition = 0; repetition < 100; ++repetition) {
+  for (int repetition = 0; repetition < 60; ++repetition) {
     const int status = run_child(
         [&] {
           CheckpointFolder folder(temporary.path);
@@ -136,8 +136,8 @@ BOOST_AUTO_TEST_CASE(killed_at_random_moments) {
   }
   BOOST_TEST(interrupted > 10u);
   BOOST_TEST(previous > 10u);
-  BOOST_TEST_MESSAGE("100 kills, " << interrupted << " of them in the middle of a change, " << previous
-                                   << " saves");
+  BOOST_TEST_MESSAGE("60 kills, " << interrupted << " of them in the middle of a change, " << previous
+                                  << " saves");
 }
 
 // Every file size limit below what the largest file needs, as a disk that is full at that moment.
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(full_disk_at_any_moment) {
   std::size_t largest = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder.path_of(1)))
     if (entry.is_regular_file()) largest = std::max<std::size_t>(largest, entry.file_size());
-  for (std::size_t limit = 0; limit < largest; limit += (largest / 40) | 1) {
+  for (std::size_t limit = 0; limit < largest; limit += (largest / 24) | 1) {
     const int status = run_child([&] {
       signal(SIGXFSZ, SIG_IGN);
       dup2(creat(complaints.c_str(), 0600), 2);

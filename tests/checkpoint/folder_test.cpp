@@ -1,7 +1,8 @@
+#include "demix/checkpoint/folder.hpp"
+
 #include <boost/test/unit_test.hpp>
 
 #include "checkpoint/fixtures.hpp"
-#include "demix/checkpoint/folder.hpp"
 
 namespace demix::test {
 namespace {

@@ -32,7 +32,7 @@ BOOST_AUTO_TEST_CASE(attributes_keep_their_values) {
   const auto path = folder.path / "x.h5";
   const std::uint64_t big = std::numeric_limits<std::uint64_t>::max();
   {
-    const auto file = hdf5::create_file(path);
+    const auto file = hdf5::create_file(path, 4);
     hdf5::write_attribute(file, "big", big);
     hdf5::write_attribute(file, "float", 0.1f);
     hdf5::write_attribute(file, "text", std::string("häuser"));
@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(texts_keep_their_bytes) {
   std::string long_text(200000, 'x');
   for (std::size_t i = 0; i < long_text.size(); ++i) long_text[i] = static_cast<char>(1 + i % 255);
   {
-    const auto file = hdf5::create_file(folder.path / "x.h5");
+    const auto file = hdf5::create_file(folder.path / "x.h5", 4);
     hdf5::write_text(file, "empty", "");
     hdf5::write_text(file, "long", long_text);
     BOOST_TEST(mentions(error_of([&] { hdf5::write_text(file, "zero", std::string("a\0b", 3)); }), {"zero"}));
@@ -75,10 +75,10 @@ BOOST_AUTO_TEST_CASE(texts_keep_their_bytes) {
 
 BOOST_AUTO_TEST_CASE(members_are_sorted_and_compared) {
   const TemporaryFolder folder;
-  const auto file = hdf5::create_file(folder.path / "x.h5");
+  const auto file = hdf5::create_file(folder.path / "x.h5", 4);
   for (const char* name : {"b", "a", "decoder.layers.10.fc1.weight", "decoder.layers.2.fc1.weight", "c", "d",
                            "e", "f", "g", "h"})
-    hdf5::create_group(file, name);
+    hdf5::create_group(file, name, 0);
   const auto names = hdf5::members(file);
   BOOST_TEST(names.size() == 10u);
   BOOST_TEST(std::is_sorted(names.begin(), names.end()));
@@ -103,8 +103,8 @@ BOOST_AUTO_TEST_CASE(failures_print_nothing_and_say_why) {
   const auto printed = stderr_of(folder.path / "stderr", [&] {
     message = error_of([&] { hdf5::open_file(folder.path / "bad.h5"); });
     error_of([&] { hdf5::open_file(folder.path / "absent.h5"); });
-    error_of([&] { hdf5::create_file(folder.path / "bad.h5"); });
-    error_of([&] { hdf5::create_file(folder.path / "no" / "folder.h5"); });
+    error_of([&] { hdf5::create_file(folder.path / "bad.h5", 4); });
+    error_of([&] { hdf5::create_file(folder.path / "no" / "folder.h5", 4); });
   });
   BOOST_TEST(printed == "");
   BOOST_TEST(mentions(message, {"bad.h5", "signature"}));
