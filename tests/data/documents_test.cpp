@@ -10,7 +10,8 @@ namespace {
 struct Source : TemporaryFolder {
   std::vector<std::string> texts(const fs::path& source, const std::string& field = "text",
                                  std::size_t threads = 2) {
-    const DocumentIndex index(data::open_documents(source, field), path / "scratch", threads);
+    const DocumentIndex index(data::open_documents(source, field), path / "scratch", threads,
+                              [](std::uint64_t) {});
     std::vector<std::string> result;
     for (std::size_t i = 0; i < index.size(); ++i) result.push_back(index.text(i));
     empty = index.empty_documents();
@@ -100,7 +101,7 @@ BOOST_FIXTURE_TEST_CASE(many_documents_keep_their_order, Source) {
 
 BOOST_FIXTURE_TEST_CASE(a_file_that_shrinks_is_noticed, Source) {
   const auto file = write_file(path / "x.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
-  const DocumentIndex index(data::open_documents(file, "text"), path / "scratch", 1);
+  const DocumentIndex index(data::open_documents(file, "text"), path / "scratch", 1, [](std::uint64_t) {});
   fs::resize_file(file, 20);
   check_mentions(error_of([&] { index.text(1); }), {"x.jsonl", "changed"});
 }

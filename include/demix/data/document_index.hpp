@@ -47,15 +47,19 @@ inline std::uint64_t count_words(std::string_view text) {
 /// temporary file, so memory does not grow with their number. Documents without a byte of text are left out.
 class DocumentIndex {
  public:
-  /// Throws Error for a document that cannot be read and for a source without any. `scratch` is the temporary
-  /// file.
+  /// `scratch` is the temporary file; `report(documents)` is called now and then. Throws Error for a document
+  /// that cannot be read.
+  template <class Report>
   DocumentIndex(std::unique_ptr<DocumentReader> reader, const std::filesystem::path& scratch,
-                std::size_t threads)
+                std::size_t threads, Report&& report)
       : reader_(std::move(reader)), scratch_(std::make_unique<OutputFile>(scratch)) {
     run_in_order(
         threads, [this] { return next_places(); },
         [this](std::size_t, const std::vector<DocumentPlace>& places) { return examine(places); },
-        [this](const std::vector<Entry>& entries) { append(entries); });
+        [&](const std::vector<Entry>& entries) {
+          append(entries);
+          report(size_);
+        });
     scratch_->flush();
     entries_ = std::make_unique<InputFile>(scratch_->partial_path());
   }

@@ -61,6 +61,7 @@ class Preparation {
     for (const auto& input : inputs_) summaries.push_back(encode_domain(input, vocabulary, encoders));
     inputs_.clear();
     publish(vocabulary, summaries);
+    progress_.message(concat("wrote ", settings_.output.string()));
     print_table(summaries);
   }
 
@@ -100,9 +101,10 @@ class Preparation {
   }
 
   void read_input(const std::string& domain, const std::filesystem::path& path) {
-    auto documents =
-        std::make_unique<DocumentIndex>(open_documents(path, settings_.text_field),
-                                        staging_.path() / (domain + ".documents"), settings_.threads);
+    auto documents = std::make_unique<DocumentIndex>(
+        open_documents(path, settings_.text_field), staging_.path() / (domain + ".documents"),
+        settings_.threads,
+        [&](std::uint64_t n) { progress_.update(concat(domain, ": reading, ", n, " documents")); });
     require(documents->size() > 0, "domain '", domain, "': '", path.string(), "' holds no documents");
     SplitPlan plan = plan_splits(
         domain, documents->size(), documents->words(), [&](std::uint64_t i) { return documents->words(i); },
@@ -216,9 +218,9 @@ class Preparation {
               first = last;
             }
             add(summary, encoded.summary);
-            bytes_done_ += encoded.summary.bytes;
             documents_done += encoded.summary.documents;
-            progress_.update(input.domain, documents_done, input.documents->size(), bytes_done_);
+            progress_.update(concat(input.domain, ": encoded ", documents_done, " of ",
+                                    input.documents->size(), " documents"));
           });
       writer.finish();
       const auto asked = std::array{settings_.splits.train_words, settings_.splits.valid_words,
@@ -292,7 +294,6 @@ class Preparation {
   PrepareProgress progress_;
   std::vector<Input> inputs_;
   std::string prefix_;
-  std::uint64_t bytes_done_ = 0;
 };
 
 }  // namespace demix::data

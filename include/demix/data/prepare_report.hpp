@@ -62,23 +62,24 @@ inline void print_table(const std::vector<DomainSummary>& domains) {
 /// Progress on stderr: one line that renews itself on a terminal, plain lines now and then elsewhere.
 class PrepareProgress {
  public:
+  PrepareProgress() = default;
+  ~PrepareProgress() { clear_line(); }
+  PrepareProgress(const PrepareProgress&) = delete;
+  PrepareProgress& operator=(const PrepareProgress&) = delete;
+
   /// A line that stays.
   void message(const std::string& text) {
     clear_line();
     std::fprintf(stderr, "%s\n", text.c_str());
   }
 
-  /// `done` of `total` documents of a domain are encoded, `bytes` of text in all since the first call.
-  void update(const std::string& domain, std::uint64_t done, std::uint64_t total, std::uint64_t bytes) {
+  /// What is going on: shown 5 times a second on a terminal, every 10 seconds elsewhere.
+  void update(const std::string& text) {
     const auto now = Clock::now();
     if (now - shown_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(10))) return;
     shown_ = now;
-    const double seconds = std::chrono::duration<double>(now - started_).count();
     clear_line();
-    std::fprintf(stderr, "%s: %ju of %ju documents (%.0f %%), %.1f MB/s%s", domain.c_str(),
-                 static_cast<std::uintmax_t>(done), static_cast<std::uintmax_t>(total),
-                 100.0 * static_cast<double>(done) / static_cast<double>(total),
-                 static_cast<double>(bytes) / seconds / 1e6, terminal_ ? "" : "\n");
+    std::fprintf(stderr, "%s%s", text.c_str(), terminal_ ? "" : "\n");
     std::fflush(stderr);
     line_open_ = terminal_;
   }
@@ -93,7 +94,7 @@ class PrepareProgress {
 
   const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
   bool line_open_ = false;
-  Clock::time_point started_ = Clock::now(), shown_ = started_;
+  Clock::time_point shown_ = Clock::now();
 };
 
 }  // namespace demix::data
