@@ -44,7 +44,8 @@ class MappedFile {
 
  private:
   static constexpr std::size_t most_resident = std::size_t{8} << 20;
-  static constexpr std::size_t fault_around = std::size_t{2} << 20;  // the most that one fault maps: a huge page of the cache
+  static constexpr std::size_t fault_around =
+      std::size_t{2} << 20;  // the most that one fault maps: a huge page of the cache
 
   struct Mapping {
     explicit Mapping(const std::filesystem::path& path_) : path(path_) {
