@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 
+#include "demix/core/precision.hpp"
 #include "demix/model/batch.hpp"
 #include "demix/model/config.hpp"
 #include "demix/model/parameters.hpp"

@@ -36,8 +36,8 @@ struct DropoutMask {
   /// The factors of columns 4 group .. 4 group + 3 of a row.
   DEMIX_HOST_DEVICE void factors(std::size_t row, std::size_t group, float out[4]) const {
     const PhiloxWords random =
-        philox(seed, static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(row), (step << 8) ^ site,
-               static_cast<std::uint32_t>(RandomStream::dropout) ^ (step >> 24 << 8));
+        philox(seed, static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(row), step,
+               static_cast<std::uint32_t>(RandomStream::dropout) + (site << 8));
     for (int k = 0; k < 4; ++k) out[k] = (random.word[k] >> 8) >= threshold ? scale : 0.0f;
   }
 
