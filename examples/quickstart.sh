@@ -8,10 +8,10 @@ readonly DEFAULT_MINUTES=25
 readonly RESERVED_MINUTES=10       # installing, building, fetching, preparing, evaluating
 readonly UPDATES_PER_MINUTE=40     # of one model
 readonly MAX_BYTES_PER_DOMAIN=4000000
-readonly PREPARE_OPTIONS=(--vocab-size 4096 --valid-fraction 0.01 --test-fraction 0.04 --seed 1)
+readonly PREPARE_OPTIONS=(--vocab-size 4096 --valid-fraction 0.01 --test-fraction 0.02 --seed 1)
 readonly MODEL_OPTIONS=(--arch transformer_lm --layers 4 --d-model 192 --heads 6 --d-ffn 768 --activation gelu
-  --tokens-per-sample 128)
-readonly TRAIN_OPTIONS=(--batch-size 8 --update-freq 1 --lr 1e-3 --validate-interval-updates 0
+  --positions learned --dropout 0 --tokens-per-sample 128)
+readonly TRAIN_OPTIONS=(--batch-size 8 --update-freq 1 --lr 2e-3 --validate-interval-updates 0
   --max-valid-steps 10 --save-interval-updates 50 --keep-interval-updates 1 --log-interval 10 --seed 1)
 readonly MODELS=(dense unbalanced domain-token demix)  # as in demix-train-MODEL
 
