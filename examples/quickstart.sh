@@ -6,7 +6,7 @@ set -euo pipefail
 # speed measured on 2 cores; it is the same for all models, which see the same number of tokens.
 readonly DEFAULT_MINUTES=25
 readonly RESERVED_MINUTES=10       # installing, building, fetching, preparing, evaluating
-readonly UPDATES_PER_MINUTE=40     # of one model
+readonly UPDATES_PER_MINUTE=65     # of one model
 readonly MAX_BYTES_PER_DOMAIN=4000000
 readonly PREPARE_OPTIONS=(--vocab-size 4096 --valid-fraction 0.01 --test-fraction 0.02 --seed 1)
 readonly MODEL_OPTIONS=(--arch transformer_lm --layers 4 --d-model 192 --heads 6 --d-ffn 768 --activation gelu

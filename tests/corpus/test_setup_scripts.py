@@ -25,6 +25,10 @@ class Scripts(unittest.TestCase):
         for script in ("cmake/install_dependencies.sh", "tests/run.sh"):
             (self.root / script).parent.mkdir(exist_ok=True)
             shutil.copy(REPOSITORY / script, self.root / script)
+        standin = self.root / "tests/cuda/standin.sh"
+        standin.parent.mkdir()
+        standin.write_text(f"#!{shutil.which('sh')}\necho $STANDIN\n")
+        standin.chmod(0o755)
         self.tool(
             "cmake", 'echo "cmake $*" >> "$ROOT/log"; [ "$1" != --version ] || echo "cmake version 3.25.1"'
         )
@@ -124,8 +128,9 @@ class Run(Scripts):
     def test_cuda_and_ccache_are_used_where_they_are(self):
         self.tool("nvcc", "")
         self.tool("ccache", "")
-        _, log = self.run_script("tests/run.sh")
+        _, log = self.run_script("tests/run.sh", STANDIN="/some/folder")
         self.assertIn("-DDEMIX_CUDA=ON", log[0])
+        self.assertIn("-DDEMIX_CUDA_STANDIN=/some/folder", log[0])
         self.assertIn("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", log[0])
 
     def test_every_failure_counts(self):
