@@ -107,15 +107,16 @@ class Resuming(programs.ProgramTest):
     def assert_same_run(self, broken, unbroken):
         self.assertEqual(files_of(broken / "checkpoint_150"), files_of(unbroken / "checkpoint_150"))
         self.assertEqual(metrics(broken, "valid"), metrics(unbroken, "valid"))
-        self.assertEqual([p.name for p in broken.iterdir() if p.name.startswith(".partial")], [])
+        self.assertEqual([p.name for p in broken.iterdir() if p.name.endswith(".partial")], [])
 
     def test_killed_at_any_moment_it_continues_bit_for_bit(self):
+        start = time.monotonic()
         unbroken, broken = self.unbroken(), self.folder / "broken"
-        rng, kills = random.Random(os.getpid()), 0
+        duration, rng, kills = time.monotonic() - start, random.Random(os.getpid()), 0
         while not (broken / "checkpoint_150").exists():
             child = subprocess.Popen(self.command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                child.wait(timeout=0.05 + 0.25 * rng.random() + 0.02 * kills)
+                child.wait(timeout=duration * (0.05 + 0.2 * rng.random() + 0.02 * kills))
             except subprocess.TimeoutExpired:
                 kills += 1
                 child.send_signal(signal.SIGKILL)
@@ -144,6 +145,17 @@ class Resuming(programs.ProgramTest):
             done = subprocess.run(self.command(broken), capture_output=True, text=True, timeout=300)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assert_same_run(broken, unbroken)
+
+    def test_two_processes_cannot_share_a_folder(self):
+        save_dir = self.folder / "run"
+        child = subprocess.Popen(self.command(save_dir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (save_dir / "metrics.jsonl").exists():
+            time.sleep(0.01)
+        child.send_signal(signal.SIGSTOP)
+        done = subprocess.run(self.command(save_dir), capture_output=True, text=True, timeout=300)
+        child.send_signal(signal.SIGCONT)
+        self.assertEqual(child.wait(timeout=60), 0)
+        self.assert_fails(done, 1, "another process", str(save_dir))
 
     def test_other_settings_are_refused(self):
         save_dir = self.folder / "run"

@@ -55,13 +55,16 @@ inline const std::string& require_one_of(const std::string& what, const std::str
   throw UsageError(message);
 }
 
+/// The width of --help.
+inline constexpr unsigned help_columns = 110;
+
 /// What a program accepts, and how it says so.
 struct CommandLine {
   std::string usage;                         // "demix-eval DATA CHECKPOINT [options]"
   std::string purpose;                       // one or two sentences
   std::string example;                       // a command that works, shown by --help
   std::vector<std::string> positional = {};  // names of options that also stand without a dash, in order
-  boost::program_options::options_description options = {};
+  boost::program_options::options_description options{help_columns};
 
   std::vector<std::string> names() const {
     std::vector<std::string> result;

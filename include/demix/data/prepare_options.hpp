@@ -137,7 +137,8 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   const auto count = [](std::int64_t& variable) { return po::value(&variable)->value_name("N"); };
   const auto real = [](double& variable) { return po::value(&variable)->value_name("X"); };
   // clang-format off
-  po::options_description in("Input and output"), vocabulary("Vocabulary"), splits("Splits"), run("Run");
+  po::options_description in("Input and output", help_columns), vocabulary("Vocabulary", help_columns),
+      splits("Splits", help_columns), run("Run", help_columns);
   in.add_options()
     ("input", po::value(&inputs)->value_name("DOMAIN=PATH"), "a domain's text: a .jsonl file, or a folder of text files, one document each")
     ("input-dir", po::value(&input_dir)->value_name("DIR"), "a folder in which every X.jsonl and every sub-folder is a domain")

@@ -70,8 +70,8 @@ inline bool parse_options(const std::string& program, const std::string& purpose
   };
   const auto real = [](double& variable) { return po::value<double>(&variable)->value_name("X"); };
   // clang-format off
-  po::options_description data_options("Data"), model_options("Model"), optimization("Optimization"),
-      run_options("Run");
+  po::options_description data_options("Data", help_columns), model_options("Model", help_columns),
+      optimization("Optimization", help_columns), run_options("Run", help_columns);
   data_options.add_options()
     ("data", po::value<std::string>()->required()->value_name("DIR"), "the data-bin folder (also the first argument)")
     ("train-domains", text(train_domains, "A,B,..."), "domains to train on, in this order (default: all in DATA)")

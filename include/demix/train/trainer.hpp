@@ -10,6 +10,7 @@
 
 #include "demix/checkpoint/checkpoint.hpp"
 #include "demix/checkpoint/folder.hpp"
+#include "demix/checkpoint/folder_lock.hpp"
 #include "demix/comm/communicator.hpp"
 #include "demix/data/batcher.hpp"
 #include "demix/data/dictionary.hpp"
@@ -46,6 +47,7 @@ class Trainer {
         adam_(model, settings.adam),
         scratch_(model.device()),
         folder_(settings.save_dir),
+        lock_(settings.save_dir),
         step_(resume()),
         metrics_(settings.save_dir / "metrics.jsonl", step_),
         progress_(step_, settings.max_update, settings.log_interval) {}
@@ -271,6 +273,7 @@ class Trainer {
   optim::Adam<Model> adam_;
   device::Array<typename Model::DeviceType, typename Model::Arena::value_type> scratch_;
   checkpoint::CheckpointFolder folder_;
+  const checkpoint::FolderLock lock_;
 
   std::uint64_t tokens_seen_ = 0, best_step_ = 0;
   double best_average_ = std::numeric_limits<double>::infinity();
