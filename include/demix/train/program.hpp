@@ -8,6 +8,7 @@
 #include "demix/data/layout.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/model/language_model.hpp"
+#include "demix/ops/activation.hpp"
 #include "demix/train/options.hpp"
 #include "demix/train/trainer.hpp"
 
