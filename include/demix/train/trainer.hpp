@@ -15,6 +15,7 @@
 #include "demix/data/batcher.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/eval/perplexity.hpp"
+#include "demix/ops/dropout.hpp"
 #include "demix/optim/adam.hpp"
 #include "demix/optim/gradient_norm.hpp"
 #include "demix/optim/schedule.hpp"
