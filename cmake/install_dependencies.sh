@@ -67,7 +67,7 @@ install_dependencies: error: cmake $1 is too old: demix needs $MIN_CMAKE or late
 Install a newer one, open a new shell, and run this script again. Any one of these does it:
   python3 -m pip install --user 'cmake>=$MIN_CMAKE'    (then put ~/.local/bin first in PATH)
   sudo snap install cmake --classic
-  Kitware's apt repository: https://apt.kitware.com
+  the apt repository of CMake's makers, Kitware
 TEXT
   exit 1
 }

@@ -69,9 +69,8 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
     const DomainId as = conditioning_domain(model, options, domain);
     const bool conditioned = Model::has_experts || Model::prefix_length > 0;
     const std::string as_name = conditioned ? model.domains()[static_cast<std::size_t>(index(as))] : "-";
-    const data::BlockDataset dataset(
-        data::TokenFile(data::split_prefix(options.data, domain, options.split), dictionary.size()),
-        model.text_length());
+    const auto dataset =
+        data::open_split(options.data, domain, options.split, dictionary.size(), model.text_length());
     const auto sequences =
         options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());
     const auto score = eval::evaluate(model, dataset, as, sequences, options.max_batches);

@@ -2,7 +2,6 @@
 // Small models, folders that remove themselves, and ways to damage files.
 
 #include <hdf5.h>
-#include <stdlib.h>
 
 #include <cstring>
 #include <filesystem>
@@ -15,6 +14,7 @@
 #include "demix/core/philox.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/model/experiments.hpp"
+#include "temporary_folder.hpp"
 
 namespace demix::test {
 
@@ -22,20 +22,6 @@ namespace fs = std::filesystem;
 using Dense = DenseModel<device::Cpu, Fp32, ops::Relu>;
 using DomainTokens = DomainTokenModel<device::Cpu, Fp32, ops::Relu>;
 using Experts = DEMixModel<device::Cpu, Fp32, ops::Relu>;
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "demix_checkpoint_XXXXXX").string();
-    require(mkdtemp(name.data()) != nullptr, "mkdtemp failed for ", name);
-    path = name;
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  fs::path path;
-};
 
 inline ModelConfig small_config() {
   ModelConfig config;
@@ -50,9 +36,7 @@ inline ModelConfig small_config() {
 
 template <class Model>
 checkpoint::Metadata metadata_of(const Model& model, const std::string& experiment, std::uint64_t step = 3) {
-  checkpoint::Metadata metadata{experiment, model.config(), model.domains(), "fingerprint-1", step};
-  metadata.config.vocabulary = model.dictionary_size();
-  return metadata;
+  return {experiment, model.dictionary_config(), model.domains(), "fingerprint-1", step};
 }
 
 /// f(info, values) for every parameter of every region.

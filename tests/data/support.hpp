@@ -1,8 +1,6 @@
 #pragma once
 // What the tests of data/ share: temporary folders, whole files, expected messages.
 
-#include <stdlib.h>
-
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>
@@ -14,24 +12,11 @@
 #include "demix/core/error.hpp"
 #include "demix/core/types.hpp"
 #include "demix/data/indexed_file_writer.hpp"
+#include "temporary_folder.hpp"
 
 namespace demix::test {
 
 namespace fs = std::filesystem;
-
-/// An empty folder, removed at the end.
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "demix-test-XXXXXX").string();
-    BOOST_REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~TemporaryFolder() { fs::remove_all(path); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  fs::path path;
-};
 
 inline fs::path write_file(const fs::path& path, const std::string& bytes) {
   fs::create_directories(path.parent_path());

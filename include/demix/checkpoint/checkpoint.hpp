@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "demix/checkpoint/dataset.hpp"
-#include "demix/checkpoint/durable.hpp"
 #include "demix/checkpoint/metadata.hpp"
+#include "demix/core/durable.hpp"
 
 namespace demix::checkpoint {
 
@@ -34,8 +34,7 @@ void write_file(const std::filesystem::path& path, std::size_t members, Fill fil
 template <class Model>
 void require_matching(const Metadata& metadata, const Model& model) {
   require_domain_names(metadata.domains);
-  ModelConfig config = model.config();
-  config.vocabulary = model.dictionary_size();
+  const ModelConfig config = model.dictionary_config();
   require(metadata.config.describe() == config.describe() && metadata.domains == model.domains(),
           "checkpoint: the metadata are not the model's: ", metadata.config.describe(), " against ",
           config.describe());
@@ -125,8 +124,7 @@ template <class Model>
 void load_values(const std::filesystem::path& checkpoint, Model& model) {
   const auto metadata = read_metadata(checkpoint);
   const auto path = model_file(checkpoint);
-  ModelConfig expected = model.config();
-  expected.vocabulary = model.dictionary_size();
+  ModelConfig expected = model.dictionary_config();
   // These two may change from run to run; a learned table of positions is checked by its shape.
   expected.dropout = metadata.config.dropout;
   expected.tokens_per_sample = metadata.config.tokens_per_sample;

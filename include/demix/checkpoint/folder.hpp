@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "demix/checkpoint/durable.hpp"
+#include "demix/core/durable.hpp"
 
 namespace demix::checkpoint {
 

@@ -43,8 +43,8 @@ struct GaussError {
   T exp_minus_square;
 };
 
-/// |error| < 6e-7, of which the formula's is 1.5e-7; Abramowitz and Stegun, Handbook of Mathematical Functions,
-/// 7.1.26.
+/// |error| < 6e-7, of which the formula's is 1.5e-7; Abramowitz and Stegun, Handbook of Mathematical
+/// Functions, 7.1.26.
 DEMIX_HOST_DEVICE inline GaussError<float> gauss_error(float x) {
   const float magnitude = std::fabs(x);
   const float t = 1.0f / std::fma(0.3275911f, magnitude, 1.0f);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <cstdint>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -53,6 +54,12 @@ inline const std::string& require_one_of(const std::string& what, const std::str
   message += "; it is one of:";
   for (const auto& name : allowed) message += " " + name;
   throw UsageError(message);
+}
+
+/// A count that an option gives. Throws UsageError when it is below `least`.
+inline std::size_t require_at_least(const std::string& option, std::int64_t value, std::int64_t least) {
+  if (value < least) throw UsageError(concat(option, ": ", value, " is less than ", least));
+  return static_cast<std::size_t>(value);
 }
 
 /// The width of --help.

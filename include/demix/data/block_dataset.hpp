@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "demix/data/indexed_file.hpp"
+#include "demix/data/layout.hpp"
 
 namespace demix::data {
 
@@ -48,5 +49,11 @@ class BlockDataset {
   TokenFile file_;
   std::size_t block_length_;
 };
+
+/// A domain's split of a data-bin in blocks. Throws Error for a split that is missing, damaged or empty.
+inline BlockDataset open_split(const std::filesystem::path& data_bin, const std::string& domain,
+                               const std::string& split, std::size_t vocabulary, std::size_t block_length) {
+  return BlockDataset(TokenFile(split_prefix(data_bin, domain, split), vocabulary), block_length);
+}
 
 }  // namespace demix::data

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "demix/core/error.hpp"
+#include "demix/core/hash.hpp"
 #include "demix/core/types.hpp"
 
 namespace demix::data {
@@ -60,12 +61,8 @@ class Dictionary {
 
   /// 16 hexadecimal digits that depend on the symbols and their order, not on their counts (FNV-1a).
   std::string fingerprint() const {
-    std::uint64_t hash = 0xcbf29ce484222325u;
-    const auto mix = [&hash](unsigned char byte) { hash = (hash ^ byte) * 0x100000001b3u; };
-    for (const auto& symbol : symbols_) {
-      for (const char c : symbol) mix(static_cast<unsigned char>(c));
-      mix('\n');
-    }
+    std::uint64_t hash = fnv1a("");
+    for (const auto& symbol : symbols_) hash = fnv1a("\n", fnv1a(symbol, hash));
     std::ostringstream out;
     out << std::hex << std::setw(16) << std::setfill('0') << hash;
     return std::move(out).str();

@@ -14,18 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/durable.hpp"
 #include "demix/core/error.hpp"
 
 namespace demix::data {
-
-/// Forces a folder's entries (created, renamed or removed files) to the disk. Throws Error.
-inline void sync_folder(const std::filesystem::path& folder) {
-  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  const int error = errno;
-  if (fd >= 0) ::close(fd);
-  require(synced, "cannot sync the folder '", folder.string(), "': ", std::strerror(error));
-}
 
 /// Writes PATH.partial from its beginning, buffered; commit() makes it PATH. What is not committed is
 /// removed.
@@ -93,7 +85,7 @@ class OutputFile {
     if (::fsync(fd_) != 0) fail("sync", errno);
     if (::rename(partial_.c_str(), path_.c_str()) != 0) fail("rename", errno);
     ::close(std::exchange(fd_, -1));
-    sync_folder(path_.parent_path());
+    durable::sync(durable::parent(path_));
   }
 
  private:

@@ -58,11 +58,6 @@ inline std::vector<std::pair<std::string, std::filesystem::path>> list_inputs(
 
 namespace prepare_options_detail {
 
-inline std::uint64_t require_at_least(const std::string& option, std::int64_t value, std::int64_t least) {
-  if (value < least) throw UsageError(concat(option, ": ", value, " is less than ", least));
-  return static_cast<std::uint64_t>(value);
-}
-
 inline void check_splits(const boost::program_options::variables_map& values, const SplitSettings& splits) {
   const bool by_words = splits.train_words || splits.valid_words || splits.test_words;
   const bool by_fraction = !values["valid-fraction"].defaulted() || !values["test-fraction"].defaulted();
@@ -192,15 +187,15 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   if (!s.output.has_filename()) s.output = s.output.parent_path();
   const auto given = [&](const char* name, std::int64_t value) -> std::optional<std::uint64_t> {
     if (!values.count(name)) return std::nullopt;
-    return detail::require_at_least(concat("--", name), value, 1);
+    return require_at_least(concat("--", name), value, 1);
   };
   s.splits.train_words = given("train-tokens", train_tokens);
   s.splits.valid_words = given("valid-tokens", valid_tokens);
   s.splits.test_words = given("test-tokens", test_tokens);
   detail::check_splits(values, s.splits);
-  s.vocabulary_size = detail::require_at_least("--vocab-size", vocab_size, 4 + 256);
-  s.bpe_sample_bytes = detail::require_at_least("--bpe-sample-bytes", sample_bytes, 1);
-  s.threads = values.count("threads") ? detail::require_at_least("--threads", threads, 1)
+  s.vocabulary_size = require_at_least("--vocab-size", vocab_size, 4 + 256);
+  s.bpe_sample_bytes = require_at_least("--bpe-sample-bytes", sample_bytes, 1);
+  s.threads = values.count("threads") ? require_at_least("--threads", threads, 1)
                                       : std::max(1u, std::thread::hardware_concurrency());
   return true;
 }

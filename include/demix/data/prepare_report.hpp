@@ -1,8 +1,6 @@
 #pragma once
 // What demix-prepare says while it works and at its end.
 
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -11,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "demix/core/live_line.hpp"
 #include "demix/data/splits.hpp"
 
 namespace demix::data {
@@ -59,41 +58,24 @@ inline void print_table(const std::vector<DomainSummary>& domains) {
   std::fflush(stdout);
 }
 
-/// Progress on stderr: one line that renews itself on a terminal, plain lines now and then elsewhere.
+/// Progress of demix-prepare, not oftener than somebody can read it.
 class PrepareProgress {
  public:
-  PrepareProgress() = default;
-  ~PrepareProgress() { clear_line(); }
-  PrepareProgress(const PrepareProgress&) = delete;
-  PrepareProgress& operator=(const PrepareProgress&) = delete;
-
   /// A line that stays.
-  void message(const std::string& text) {
-    clear_line();
-    std::fprintf(stderr, "%s\n", text.c_str());
-  }
+  void message(const std::string& text) { line_.message(text); }
 
   /// What is going on: shown 5 times a second on a terminal, every 10 seconds elsewhere.
   void update(const std::string& text) {
     const auto now = Clock::now();
-    if (now - shown_ < (terminal_ ? std::chrono::milliseconds(200) : std::chrono::seconds(10))) return;
+    if (now - shown_ < (line_.terminal() ? std::chrono::milliseconds(200) : std::chrono::seconds(10))) return;
     shown_ = now;
-    clear_line();
-    std::fprintf(stderr, "%s%s", text.c_str(), terminal_ ? "" : "\n");
-    std::fflush(stderr);
-    line_open_ = terminal_;
+    line_.show(text);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  void clear_line() {
-    if (line_open_) std::fprintf(stderr, "\r\033[K");
-    line_open_ = false;
-  }
-
-  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  bool line_open_ = false;
+  LiveLine line_;
   Clock::time_point shown_ = Clock::now();
 };
 

@@ -11,8 +11,8 @@
 #include <string>
 #include <system_error>
 
+#include "demix/core/durable.hpp"
 #include "demix/core/error.hpp"
-#include "demix/data/output_file.hpp"
 
 namespace demix::data {
 
@@ -49,21 +49,14 @@ class StagingFolder {
 
   /// Gives the whole folder its name; an empty folder of that name may exist. Throws Error.
   void publish() {
-    move(path_, target_);
+    durable::rename(path_, target_);
     published_ = true;
   }
 
   /// Moves one entry into the target folder, which exists. Throws Error.
-  void publish(const std::string& name) { move(path_ / name, target_ / name); }
+  void publish(const std::string& name) { durable::rename(path_ / name, target_ / name); }
 
  private:
-  static void move(const std::filesystem::path& from, const std::filesystem::path& to) {
-    std::error_code error;
-    std::filesystem::rename(from, to, error);
-    require(!error, "cannot rename '", from.string(), "' to '", to.string(), "': ", error.message());
-    sync_folder(to.parent_path());
-  }
-
   std::filesystem::path target_, path_;
   int lock_ = -1;
   bool published_ = false;

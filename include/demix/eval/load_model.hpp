@@ -14,7 +14,7 @@ namespace load_model_detail {
 template <class Model, class D, class F>
 auto load_and_call(D& device, const std::filesystem::path& path, const checkpoint::Metadata& metadata,
                    F&& f) {
-  Model model(device, metadata.config, metadata.domains, Seed{});
+  Model model(device, metadata.config, metadata.domains);
   checkpoint::load_values(path, model);
   return f(model, metadata);
 }
@@ -38,11 +38,9 @@ auto with_activation(D& device, const std::filesystem::path& path, const checkpo
 template <device::Device D, class F>
 auto with_model(D& device, const std::filesystem::path& path, F&& f) {
   const auto metadata = checkpoint::read_metadata(path);
-  if (metadata.config.activation == ops::Relu::name)
-    return load_model_detail::with_activation<ops::Relu>(device, path, metadata, f);
-  if (metadata.config.activation == ops::Gelu::name)
-    return load_model_detail::with_activation<ops::Gelu>(device, path, metadata, f);
-  return load_model_detail::with_activation<ops::GeluTanh>(device, path, metadata, f);
+  return ops::Activations::call(metadata.config.activation, [&]<class A>() {
+    return load_model_detail::with_activation<A>(device, path, metadata, f);
+  });
 }
 
 }  // namespace demix::eval

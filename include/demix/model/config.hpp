@@ -9,6 +9,7 @@
 
 #include "demix/core/error.hpp"
 #include "demix/core/options.hpp"
+#include "demix/ops/activation.hpp"
 
 namespace demix {
 
@@ -48,7 +49,7 @@ struct ModelConfig {
     check(positions != Positions::sinusoidal || (d_model % 2 == 0 && d_model > 2),
           "sinusoidal positions need an even --d-model above 2, not ", d_model);
     check(dropout >= 0 && dropout < 1, "--dropout ", dropout, " is not in [0, 1)");
-    require_one_of("--activation", activation, {"relu", "gelu", "gelu_tanh"});
+    require_one_of("--activation", activation, ops::Activations::names());
   }
 };
 

@@ -29,10 +29,10 @@ class LanguageModel {
   static constexpr bool has_experts = FFN::has_experts;
   static constexpr std::size_t prefix_length = Conditioning::prefix_length;
 
-  /// `config.vocabulary` counts the dictionary alone; the conditioning's tokens are added here. Values start
-  /// from `seed`. The device must outlive the model. Throws UsageError for a configuration that is not a
-  /// model.
-  LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains, Seed seed)
+  /// `config.vocabulary` counts the dictionary alone; the conditioning's tokens are added here. Values are
+  /// zero, to be loaded. The device must outlive the model. Throws UsageError for a configuration that is not
+  /// a model.
+  LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains)
       : device_(&device),
         dictionary_size_(config.vocabulary),
         config_(with_vocabulary(std::move(config), domains.size())),
@@ -51,7 +51,11 @@ class LanguageModel {
         losses_(device),
         source_(device),
         target_(device),
-        groups_(device) {
+        groups_(device) {}
+
+  /// The same, with values that start from `seed`.
+  LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains, Seed seed)
+      : LanguageModel(device, std::move(config), std::move(domains)) {
     initialize(device, layout_, seed, values_);
   }
 
@@ -64,6 +68,12 @@ class LanguageModel {
   /// A zeroed arena in the model's layout: gradients or optimizer moments.
   Arena make_arena() { return Arena(*device_, layout_, domains_.size()); }
   std::size_t dictionary_size() const { return dictionary_size_; }
+  /// The configuration as the constructor took it: its vocabulary is the dictionary's.
+  ModelConfig dictionary_config() const {
+    ModelConfig config = config_;
+    config.vocabulary = dictionary_size_;
+    return config;
+  }
   /// How many tokens of text a sequence of T positions holds.
   std::size_t text_length() const { return config_.tokens_per_sample - prefix_length; }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "demix/core/hash.hpp"
 #include "demix/core/matrix.hpp"
 #include "demix/core/philox.hpp"
 #include "demix/core/types.hpp"
@@ -121,18 +122,11 @@ class ParameterArena {
   std::vector<device::Array<D, T>> regions_;
 };
 
-/// FNV-1a, to give each parameter's name a random stream of its own.
-constexpr std::uint64_t name_hash(std::string_view name) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return hash;
-}
-
 /// Writes a parameter's starting values, a function of the seed and the parameter's name alone.
 template <class T>
 void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out) {
   const auto& init = parameter.initializer;
-  const std::uint64_t hash = name_hash(parameter.name);
+  const std::uint64_t hash = fnv1a(parameter.name);
   const double bound = init.scale * std::sqrt(6.0 / static_cast<double>(parameter.rows + parameter.cols));
   for (std::size_t i = 0; i < out.size(); ++i) {
     double value = init.kind == Initializer::Kind::ones ? 1 : 0;

@@ -2,6 +2,8 @@
 // The activations of the feed-forward layer, fused with the bias that precedes them.
 
 #include <concepts>
+#include <string>
+#include <vector>
 
 #include "demix/core/host_device.hpp"
 #include "demix/core/math.hpp"
@@ -70,6 +72,24 @@ struct GeluTanh {
 };
 
 static_assert(Activation<Relu> && Activation<Gelu> && Activation<GeluTanh>);
+
+/// A choice among activations that a user makes by name.
+template <Activation First, Activation... Rest>
+struct ActivationList {
+  static std::vector<std::string> names() { return {First::name, Rest::name...}; }
+
+  /// f.operator()<A>() with the activation A of that name. Throws Error for a name that is not in the list.
+  template <class F>
+  static auto call(const std::string& name, F&& f) {
+    if constexpr (sizeof...(Rest) > 0)
+      if (name != First::name) return ActivationList<Rest...>::call(name, f);
+    require(name == First::name, "unknown activation '", name, "'");
+    return f.template operator()<First>();
+  }
+};
+
+/// What --activation offers.
+using Activations = ActivationList<Relu, Gelu, GeluTanh>;
 
 /// pre += bias, y = A(pre).
 template <class T, Activation A>

@@ -113,22 +113,18 @@ inline bool parse_options(const std::string& program, const std::string& purpose
   po::variables_map values;
   if (!line.parse(argc, argv, values)) return false;
 
-  const auto at_least = [](const char* option, std::int64_t value, std::int64_t least) {
-    if (value < least) throw UsageError(concat(option, ": ", value, " is less than ", least));
-    return static_cast<std::size_t>(value);
-  };
   run.data = values["data"].as<std::string>();
   s.save_dir = values["save-dir"].as<std::string>();
   if (values.count("train-domains")) run.train_domains = split_list("--train-domains", train_domains);
 
   run.config = architecture(arch);
   ModelConfig& c = run.config;
-  if (values.count("layers")) c.layers = at_least("--layers", layers, 1);
-  if (values.count("d-model")) c.d_model = at_least("--d-model", d_model, 1);
-  if (values.count("heads")) c.heads = at_least("--heads", heads, 1);
-  if (values.count("d-ffn")) c.d_ffn = at_least("--d-ffn", d_ffn, 1);
+  if (values.count("layers")) c.layers = require_at_least("--layers", layers, 1);
+  if (values.count("d-model")) c.d_model = require_at_least("--d-model", d_model, 1);
+  if (values.count("heads")) c.heads = require_at_least("--heads", heads, 1);
+  if (values.count("d-ffn")) c.d_ffn = require_at_least("--d-ffn", d_ffn, 1);
   if (values.count("tokens-per-sample"))
-    c.tokens_per_sample = at_least("--tokens-per-sample", tokens_per_sample, 1);
+    c.tokens_per_sample = require_at_least("--tokens-per-sample", tokens_per_sample, 1);
   if (values.count("activation")) c.activation = activation;
   if (values.count("positions"))
     c.positions = require_one_of("--positions", positions, {"learned", "sinusoidal"}) == "learned"
@@ -140,29 +136,31 @@ inline bool parse_options(const std::string& program, const std::string& purpose
   c.validate();
 
   const Recipe preset = recipe(arch);
-  s.max_update = values.count("max-update") ? at_least("--max-update", max_update, 1) : preset.max_update;
-  s.warmup_updates =
-      values.count("warmup-updates") ? at_least("--warmup-updates", warmup, 0) : s.max_update * 8 / 100;
+  s.max_update =
+      values.count("max-update") ? require_at_least("--max-update", max_update, 1) : preset.max_update;
+  s.warmup_updates = values.count("warmup-updates") ? require_at_least("--warmup-updates", warmup, 0)
+                                                    : s.max_update * 8 / 100;
   if (s.warmup_updates >= s.max_update)
     throw UsageError(
         concat("--warmup-updates ", s.warmup_updates, " is not below --max-update ", s.max_update));
   s.validate_interval = values.count("validate-interval-updates")
-                            ? at_least("--validate-interval-updates", validate_interval, 0)
+                            ? require_at_least("--validate-interval-updates", validate_interval, 0)
                             : preset.validate_interval;
   s.save_interval = values.count("save-interval-updates")
-                        ? at_least("--save-interval-updates", save_interval, 0)
+                        ? require_at_least("--save-interval-updates", save_interval, 0)
                         : preset.save_interval;
-  s.batch_size = at_least("--batch-size", batch_size, 1);
-  s.update_freq = at_least("--update-freq", update_freq, 1);
-  s.keep_checkpoints = at_least("--keep-interval-updates", keep, 0);
-  s.max_valid_batches = at_least("--max-valid-steps", max_valid, 0);
-  s.log_interval = at_least("--log-interval", log_interval, 1);
+  s.batch_size = require_at_least("--batch-size", batch_size, 1);
+  s.update_freq = require_at_least("--update-freq", update_freq, 1);
+  s.keep_checkpoints = require_at_least("--keep-interval-updates", keep, 0);
+  s.max_valid_batches = require_at_least("--max-valid-steps", max_valid, 0);
+  s.log_interval = require_at_least("--log-interval", log_interval, 1);
   if (!(s.learning_rate > 0) || !(s.clip_norm >= 0) || !(s.adam.eps > 0) || !(s.adam.weight_decay >= 0))
     throw UsageError("--lr and --adam-eps must be positive, --clip-norm and --weight-decay not negative");
   const auto [beta1, beta2] = parse_betas(betas);
   s.adam.beta1 = beta1;
   s.adam.beta2 = beta2;
-  if (values.count("threads")) omp_set_num_threads(static_cast<int>(at_least("--threads", threads, 1)));
+  if (values.count("threads"))
+    omp_set_num_threads(static_cast<int>(require_at_least("--threads", threads, 1)));
   return true;
 }
 

@@ -27,12 +27,8 @@ inline TrainingData open_data(const std::filesystem::path& data_bin, const std::
                               const data::Dictionary& dictionary, std::size_t block_length) {
   TrainingData result{dictionary.fingerprint(), {}, {}};
   for (const auto& domain : domains) {
-    const auto open = [&](const char* split) {
-      return data::BlockDataset(
-          data::TokenFile(data::split_prefix(data_bin, domain, split), dictionary.size()), block_length);
-    };
-    result.train.push_back(open("train"));
-    result.valid.push_back(open("valid"));
+    result.train.push_back(data::open_split(data_bin, domain, "train", dictionary.size(), block_length));
+    result.valid.push_back(data::open_split(data_bin, domain, "valid", dictionary.size(), block_length));
   }
   return result;
 }
@@ -58,8 +54,7 @@ int train(const RunOptions& run, StopSignal& stop) {
   return trainer.run(stop) ? 0 : 128 + stop.received();
 }
 
-/// The whole program. `ModelOf<A>` is the model's type with activation A; --activation chooses among the
-/// three.
+/// The whole program. `ModelOf<A>` is the model's type with activation A; --activation chooses A.
 template <template <class> class ModelOf>
 int program(int argc, char** argv, const Experiment& experiment) {
   return run_program(experiment.program, [&] {
@@ -68,9 +63,8 @@ int program(int argc, char** argv, const Experiment& experiment) {
     run.settings.experiment = experiment.name;
     run.settings.sampling = experiment.sampling;
     if (!parse_options(experiment.program, experiment.purpose, argc, argv, run)) return 0;
-    if (run.config.activation == ops::Relu::name) return train<ModelOf<ops::Relu>>(run, stop);
-    if (run.config.activation == ops::Gelu::name) return train<ModelOf<ops::Gelu>>(run, stop);
-    return train<ModelOf<ops::GeluTanh>>(run, stop);
+    return ops::Activations::call(run.config.activation,
+                                  [&]<class A>() { return train<ModelOf<A>>(run, stop); });
   });
 }
 

@@ -1,12 +1,12 @@
 #pragma once
-// What a person sees while training runs: a live line on a terminal, plain log lines elsewhere.
-
-#include <unistd.h>
+// What a person sees while training runs.
 
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
+
+#include "demix/core/live_line.hpp"
 
 namespace demix::train {
 
@@ -23,33 +23,25 @@ inline std::string short_duration(double seconds) {
   return text;
 }
 
+/// The live line of a training run.
 class Progress {
  public:
   Progress(std::uint64_t first_update, std::uint64_t last_update, std::uint64_t log_interval)
-      : first_(first_update),
-        last_(last_update),
-        log_interval_(log_interval),
-        terminal_(isatty(STDERR_FILENO)) {}
+      : first_(first_update), last_(last_update), log_interval_(log_interval) {}
 
-  /// After an update: redraws the live line, or prints one every `log_interval` updates.
+  /// After an update: renews the live line, or prints one every `log_interval` updates.
   void update(std::uint64_t step, double loss, double learning_rate, double tokens_per_second) {
-    if (!terminal_ && step % log_interval_ != 0 && step != last_) return;
-    const double elapsed = seconds();
-    const double left = elapsed / static_cast<double>(step - first_) * static_cast<double>(last_ - step);
-    std::fprintf(stderr, "%supdate %llu/%llu  loss %.4f  lr %.2e  %.0f tokens/s  %s left%s",
-                 terminal_ ? "\r\033[K" : "", static_cast<unsigned long long>(step),
-                 static_cast<unsigned long long>(last_), loss, learning_rate, tokens_per_second,
-                 short_duration(left).c_str(), terminal_ ? "" : "\n");
-    live_ = terminal_;
-    std::fflush(stderr);
+    if (!line_.terminal() && step % log_interval_ != 0 && step != last_) return;
+    const double left = seconds() / static_cast<double>(step - first_) * static_cast<double>(last_ - step);
+    char text[160];
+    std::snprintf(text, sizeof text, "update %llu/%llu  loss %.4f  lr %.2e  %.0f tokens/s  %s left",
+                  static_cast<unsigned long long>(step), static_cast<unsigned long long>(last_), loss,
+                  learning_rate, tokens_per_second, short_duration(left).c_str());
+    line_.show(text);
   }
 
   /// A line that stays.
-  void message(const std::string& text) {
-    std::fprintf(stderr, "%s%s\n", live_ ? "\r\033[K" : "", text.c_str());
-    live_ = false;
-    std::fflush(stderr);
-  }
+  void message(const std::string& text) { line_.message(text); }
 
   double seconds() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
@@ -57,7 +49,7 @@ class Progress {
 
  private:
   std::uint64_t first_, last_, log_interval_;
-  bool terminal_, live_ = false;
+  LiveLine line_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 

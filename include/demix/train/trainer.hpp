@@ -81,8 +81,8 @@ class Trainer {
     const double started = progress_.seconds();
     const std::size_t domains = model_.domains().size();
     gradients_.fill_zero();
-    std::vector<double> totals(2 *
-                               domains);  // the sum of losses of each domain, then the count of its tokens
+    // The sum of losses of each domain, then the count of its tokens.
+    std::vector<double> totals(2 * domains);
     for (std::uint64_t micro = 0; micro < settings_.update_freq; ++micro) {
       const std::uint64_t position =
           (step_ * settings_.update_freq + micro) * static_cast<std::uint64_t>(comm_.size()) +
@@ -199,10 +199,8 @@ class Trainer {
   }
 
   checkpoint::Metadata metadata(std::uint64_t step) const {
-    checkpoint::Metadata result{settings_.experiment, model_.config(), model_.domains(),
-                                data_.vocabulary_fingerprint, step};
-    result.config.vocabulary = model_.dictionary_size();
-    return result;
+    return {settings_.experiment, model_.dictionary_config(), model_.domains(), data_.vocabulary_fingerprint,
+            step};
   }
 
   /// What must not change between the parts of a resumed run, for it to equal an unbroken one.

@@ -13,7 +13,7 @@
 
 #include "demix/core/error.hpp"
 
-namespace demix::checkpoint::durable {
+namespace demix::durable {
 
 namespace fs = std::filesystem;
 
@@ -60,4 +60,4 @@ inline void rename(const fs::path& from, const fs::path& to) {
   sync(parent(to));
 }
 
-}  // namespace demix::checkpoint::durable
+}  // namespace demix::durable
