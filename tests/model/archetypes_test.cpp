@@ -87,6 +87,8 @@ static_assert(AttentionPolicy<IdentityAttention, MinimalDevice, MinimalPrecision
 static_assert(NormPolicy<IdentityNorm, MinimalDevice, MinimalPrecision>);
 static_assert(FeedForwardPolicy<IdentityFFN, MinimalDevice, MinimalPrecision>);
 static_assert(ConditioningPolicy<PlainInput>);
+static_assert(!IncrementalAttentionPolicy<IdentityAttention, MinimalDevice, MinimalPrecision>);
+static_assert(IncrementalAttentionPolicy<CausalAttention, device::Cpu, Fp32>);
 // The concepts tell the axes apart: nothing passes for what it is not.
 static_assert(!NormPolicy<IdentityFFN, MinimalDevice, MinimalPrecision>);
 static_assert(!FeedForwardPolicy<IdentityNorm, MinimalDevice, MinimalPrecision>);

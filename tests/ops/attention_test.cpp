@@ -100,6 +100,30 @@ BOOST_AUTO_TEST_CASE(hand_values) {
   BOOST_TEST(a.logsumexp[1] == std::log(4.0), boost::test_tools::tolerance(1e-14));
 }
 
+BOOST_AUTO_TEST_CASE(further_tokens_see_those_before_them) {
+  // Two sequences: 70 tokens of the first and 3 of the second come before the last 66.
+  const std::size_t heads = 2, head_dim = 3, width = heads * head_dim, capacity = 140, rest = 66;
+  const std::vector<std::int32_t> past{70, 3};
+  device::Cpu cpu;
+  device::Array<device::Cpu, double> scratch(cpu);
+  Owned<double> keys(2 * capacity, 2 * width, NAN), some(2 * rest, 3 * width), out(2 * rest, width);
+  std::vector<double> expected;
+  for (std::size_t b = 0; b < 2; ++b) {
+    const auto before = static_cast<std::size_t>(past[b]);
+    const ops::AttentionShape shape{1, before + rest, heads, head_dim};
+    const auto qkv = random_qkv(shape);
+    const auto whole = naive(shape, qkv, std::vector<double>(shape.rows() * width)).out;
+    expected.insert(expected.end(), whole.begin() + static_cast<std::ptrdiff_t>(before * width), whole.end());
+    for (std::size_t t = 0; t < before; ++t)
+      std::copy_n(&qkv[t * 3 * width + width], 2 * width, &keys(b * capacity + t, 0));
+    std::copy(qkv.begin() + static_cast<std::ptrdiff_t>(before * 3 * width), qkv.end(), &some(b * rest, 0));
+  }
+  const ops::AttentionShape shape{2, rest, heads, head_dim};
+  ops::append_keys<device::Cpu, double>(cpu, shape, some.view(), past.data(), keys.view());
+  ops::causal_attention_on<double>(cpu, shape, some.view(), keys.view(), past.data(), out.view(), scratch);
+  DEMIX_CHECK_CLOSE(out.values, expected, 1e-12);
+}
+
 BOOST_AUTO_TEST_CASE(against_the_definition_around_the_tile) {
   for (const ops::AttentionShape& shape : {ops::AttentionShape{1, 1, 1, 1},
                                            {2, 7, 3, 5},

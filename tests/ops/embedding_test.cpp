@@ -21,6 +21,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(hand_values, T, Types) {
   BOOST_TEST((x.values == std::vector<T>{T(30.5), T(40.25), T(0.5), T(0.25)}));
 }
 
+BOOST_AUTO_TEST_CASE(positions_go_on_behind_the_past) {
+  device::Cpu cpu;
+  const Owned<double> table(1, 1, std::vector{0.0}),
+      positions(6, 1, std::vector{9.0, 9.0, 1.0, 2.0, 3.0, 4.0});
+  const std::vector<Token> tokens{0, 0, 0, 0};
+  const std::vector<std::int32_t> past{2, 0};
+  Owned<double> x(4, 1);
+  ops::embedding(cpu, tokens.data(), table.view(), positions.view(), 2, 1.0, x.view(), past.data());
+  BOOST_TEST((x.values == std::vector<double>{3, 4, 1, 2}));
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(forward_and_backward_against_the_definition, T, Types) {
   device::Cpu cpu;
   for (const auto& [sequences, length, vocabulary, cols] :

@@ -49,15 +49,22 @@ class Block {
   void forward(D& device, const Arena& values, std::size_t sequence_length, std::span<const Segment> segments,
                Matrix<const T> x, const ops::Dropout& dropout, Matrix<T> y, Activations& saved,
                Workspace<D, T>& workspace) const {
-    const auto branch = workspace.branch.matrix(x.rows, x.cols);
-    const auto normed1 = saved.normed1.matrix(x.rows, x.cols), middle = saved.middle.matrix(x.rows, x.cols),
-               normed2 = saved.normed2.matrix(x.rows, x.cols);
-    norm1_.forward(device, values, x, normed1, saved.norm1);
-    attention_.forward(device, values, sequence_length, normed1, branch, saved.attention, workspace);
-    ops::dropout_residual(device, branch, x, dropout.at(first_site_), middle);
-    norm2_.forward(device, values, middle, normed2, saved.norm2);
-    ffn_.forward(device, values, segments, normed2, branch, saved.ffn, workspace);
-    ops::dropout_residual(device, branch, middle, dropout.at(first_site_ + 1), y);
+    forward_with(device, values, segments, x, dropout, y, saved, workspace,
+                 [&](Matrix<const T> normed, Matrix<T> branch) {
+                   attention_.forward(device, values, sequence_length, normed, branch, saved.attention,
+                                      workspace);
+                 });
+  }
+
+  /// The same for tokens that follow the past[b] ones in `keys` [B capacity, 2 C], where theirs are added.
+  void forward_on(D& device, const Arena& values, std::size_t sequence_length,
+                  std::span<const Segment> segments, Matrix<const T> x, const std::int32_t* past,
+                  Matrix<T> keys, Matrix<T> y, Activations& saved, Workspace<D, T>& workspace) const {
+    forward_with(device, values, segments, x, {}, y, saved, workspace,
+                 [&](Matrix<const T> normed, Matrix<T> branch) {
+                   attention_.forward_on(device, values, sequence_length, normed, past, keys, branch,
+                                         saved.attention, workspace);
+                 });
   }
 
   /// dx [B T, C] comes in as the gradient by y and leaves as the gradient by x; parameter gradients
@@ -79,6 +86,22 @@ class Block {
   }
 
  private:
+  /// attend(normed, branch) fills the attention's branch.
+  template <class Attend>
+  void forward_with(D& device, const Arena& values, std::span<const Segment> segments, Matrix<const T> x,
+                    const ops::Dropout& dropout, Matrix<T> y, Activations& saved, Workspace<D, T>& workspace,
+                    Attend attend) const {
+    const auto branch = workspace.branch.matrix(x.rows, x.cols);
+    const auto normed1 = saved.normed1.matrix(x.rows, x.cols), middle = saved.middle.matrix(x.rows, x.cols),
+               normed2 = saved.normed2.matrix(x.rows, x.cols);
+    norm1_.forward(device, values, x, normed1, saved.norm1);
+    attend(normed1, branch);
+    ops::dropout_residual(device, branch, x, dropout.at(first_site_), middle);
+    norm2_.forward(device, values, middle, normed2, saved.norm2);
+    ffn_.forward(device, values, segments, normed2, branch, saved.ffn, workspace);
+    ops::dropout_residual(device, branch, middle, dropout.at(first_site_ + 1), y);
+  }
+
   static std::string name(std::size_t number) { return "decoder.layers." + std::to_string(number); }
 
   /// The gradient by a branch's output: the stream's own, or with dropout a masked copy.

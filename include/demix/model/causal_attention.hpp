@@ -47,13 +47,23 @@ struct CausalAttention {
     void forward(D& device, const Arena& values, std::size_t sequence_length, Matrix<const T> x, Matrix<T> y,
                  Activations& saved, Workspace<D, T>& workspace) const {
       const auto shape = shape_of_rows(x.rows, sequence_length);
-      const auto qkv = saved.qkv.matrix(x.rows, 3 * width_);
+      const auto qkv = project(device, values, x, saved);
       const auto out = saved.out.matrix(x.rows, width_);
-      ops::linear(device, x, values.shared(qkv_weight_), qkv);
-      ops::bias_add(device, values.shared(qkv_bias_), qkv);
       ops::causal_attention(device, shape, qkv, out, logsumexp(shape, saved), workspace.attention);
-      ops::linear(device, out, values.shared(out_weight_), y);
-      ops::bias_add(device, values.shared(out_bias_), y);
+      project_out(device, values, out, y);
+    }
+
+    /// The same for tokens that follow those in `keys` [B capacity, 2 C], past[b] of sequence b; their own
+    /// keys and values are written behind. No backward pass can follow.
+    void forward_on(D& device, const Arena& values, std::size_t sequence_length, Matrix<const T> x,
+                    const std::int32_t* past, Matrix<T> keys, Matrix<T> y, Activations& saved,
+                    Workspace<D, T>& workspace) const {
+      const auto shape = shape_of_rows(x.rows, sequence_length);
+      const auto qkv = project(device, values, x, saved);
+      const auto out = saved.out.matrix(x.rows, width_);
+      ops::append_keys<D, T>(device, shape, qkv, past, keys);
+      ops::causal_attention_on<T>(device, shape, qkv, keys, past, out, workspace.attention);
+      project_out(device, values, out, y);
     }
 
     /// dx [B T, C], overwritten; parameter gradients accumulate.
@@ -75,6 +85,16 @@ struct CausalAttention {
     }
 
    private:
+    Matrix<T> project(D& device, const Arena& values, Matrix<const T> x, Activations& saved) const {
+      const auto qkv = saved.qkv.matrix(x.rows, 3 * width_);
+      ops::linear(device, x, values.shared(qkv_weight_), qkv);
+      ops::bias_add(device, values.shared(qkv_bias_), qkv);
+      return qkv;
+    }
+    void project_out(D& device, const Arena& values, Matrix<const T> out, Matrix<T> y) const {
+      ops::linear(device, out, values.shared(out_weight_), y);
+      ops::bias_add(device, values.shared(out_bias_), y);
+    }
     ops::AttentionShape shape_of_rows(std::size_t rows, std::size_t sequence_length) const {
       return {rows / sequence_length, sequence_length, heads_, width_ / heads_};
     }

@@ -4,6 +4,7 @@
 // backward find them in the arenas. Layers hold no state: what a backward pass needs goes into `Activations`.
 
 #include <concepts>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -44,6 +45,15 @@ concept AttentionPolicy = concepts_detail::Layer<typename A::template Layer<D, P
              typename A::template Layer<D, P>::Activations& saved) {
   layer.forward(a.device, a.values, a.sequence_length, a.in, a.out, saved, a.workspace);
   layer.backward(a.device, a.values, a.gradients, a.sequence_length, a.in, a.in, a.out, saved, a.workspace);
+};
+
+/// An attention that can also read on: tokens that follow past[b] others of their sequence, whose keys and
+/// values are in `keys` [B capacity, 2 C], where it adds those of the new tokens.
+template <class A, class D, class P>
+concept IncrementalAttentionPolicy = AttentionPolicy<A, D, P> &&
+    requires(const typename A::template Layer<D, P> layer, concepts_detail::Arguments<D, P> a,
+             typename A::template Layer<D, P>::Activations& saved, const std::int32_t* past) {
+  layer.forward_on(a.device, a.values, a.sequence_length, a.in, past, a.out, a.out, saved, a.workspace);
 };
 
 /// y [N, C] = f(x [N, C]) row by row; the backward pass adds to dx.

@@ -52,13 +52,14 @@ class InputEmbedding {
 
   ParameterRef token_table() const { return tokens_; }
 
-  /// x [B T, C] of the batch's source tokens (device memory), with dropout. Overwrites x.
+  /// x [B T, C] of the batch's source tokens (device memory), with dropout; past [B] tokens (device memory,
+  /// or null for none) stand before each sequence's. Overwrites x.
   void forward(D& device, const Arena& values, const Token* tokens, std::size_t sequence_length,
-               const ops::Dropout& dropout, Matrix<T> x) const {
+               const ops::Dropout& dropout, Matrix<T> x, const std::int32_t* past = nullptr) const {
     const Matrix<const T> positions =
         learned_ ? values.shared(positions_)
                  : Matrix<const T>(sinusoids_.data(), sinusoids_.size() / x.cols, x.cols);
-    ops::embedding(device, tokens, values.shared(tokens_), positions, sequence_length, scale_, x);
+    ops::embedding(device, tokens, values.shared(tokens_), positions, sequence_length, scale_, x, past);
     if (dropout.active()) ops::dropout_scale(device, x, dropout.at(dropout_site), x);
   }
 

@@ -11,6 +11,7 @@
 #include "demix/model/concepts.hpp"
 #include "demix/model/config.hpp"
 #include "demix/model/embedding.hpp"
+#include "demix/model/key_value_cache.hpp"
 #include "demix/model/parameters.hpp"
 #include "demix/ops/softmax_cross_entropy.hpp"
 
@@ -26,6 +27,7 @@ class LanguageModel {
   using DeviceType = D;
   using T = typename P::compute_type;
   using Arena = ParameterArena<D, typename P::master_type>;
+  using Cache = KeyValueCache<D, T>;
   static constexpr bool has_experts = FFN::has_experts;
   static constexpr std::size_t prefix_length = Conditioning::prefix_length;
 
@@ -49,6 +51,7 @@ class LanguageModel {
         stream_gradient_(device),
         logits_(device),
         losses_(device),
+        last_(device),
         source_(device),
         target_(device),
         groups_(device) {}
@@ -81,10 +84,7 @@ class LanguageModel {
   std::vector<T> token_losses(const Batch& text) {
     const Batch batch = prepare(text);
     forward(batch, {}, false);
-    output_layer(batch.rows(), [this](Matrix<T> logits, std::size_t first, Matrix<T> losses) {
-      ops::cross_entropy(*device_, logits, target_.data() + first, losses);
-    });
-    return text_losses(batch);
+    return losses_of(batch, prefix_length);
   }
 
   /// The same, with dropout, and adds the gradient of the sum of the losses to `gradients`.
@@ -93,25 +93,51 @@ class LanguageModel {
     forward(batch, dropout, true);
     const auto d_final = final_gradient_.matrix(batch.rows(), config_.d_model);
     const auto h = final_.matrix(batch.rows(), config_.d_model);
-    output_layer(batch.rows(), [&](Matrix<T> logits, std::size_t first, Matrix<T> losses) {
+    output_layer(h, [&](Matrix<T> logits, std::size_t first, Matrix<T> losses) {
       ops::cross_entropy_with_gradient(*device_, logits, target_.data() + first, losses);
       const auto last = first + logits.rows;
       ops::linear_backward_input(*device_, logits, values_.shared(output_), d_final.slice_rows(first, last));
       ops::linear_backward_weight(*device_, logits, h.slice_rows(first, last), gradients.shared(output_));
     });
     backward(batch, dropout, d_final, gradients);
-    return text_losses(batch);
+    return text_losses(batch, prefix_length);
   }
 
   /// The logits of every position of the batch, [B (prefix + T), V], row-major.
   std::vector<T> logits(const Batch& text) {
     const Batch batch = prepare(text);
     forward(batch, {}, false);
-    std::vector<T> result(batch.rows() * config_.vocabulary);
-    output_layer(batch.rows(), [&](Matrix<T> logits, std::size_t first, Matrix<T>) {
-      device_->copy_to_host(result.data() + first * logits.cols, logits.data, logits.size());
-    });
-    return result;
+    return logits_of(final_.matrix(batch.rows(), config_.d_model));
+  }
+
+  /// A cache of `sequences` sequences that have read nothing, each with room for the model's T positions.
+  Cache make_cache(std::size_t sequences) {
+    return Cache(*device_, blocks_.size(), config_.d_model, config_.tokens_per_sample, sequences);
+  }
+
+  /// token_losses of a batch that goes on where each sequence of the cache stands, which then stands behind
+  /// it. What is padding at the end of a sequence's source is not read. Throws Error when the batch does not
+  /// fit into the T positions behind some sequence.
+  std::vector<T> token_losses(const Batch& text,
+                              Cache& cache) requires IncrementalAttentionPolicy<Attention, D, P> {
+    const std::size_t prefix = cache.empty() ? prefix_length : 0;
+    const Batch batch = read(text, cache);
+    return losses_of(batch, prefix);
+  }
+
+  /// Reads on in the same way. The logits that follow each sequence's last token, [B, V]; a sequence that has
+  /// no token in this batch is an Error.
+  std::vector<T> next_logits(const Batch& text,
+                             Cache& cache) requires IncrementalAttentionPolicy<Attention, D, P> {
+    const Batch batch = read(text, cache);
+    const auto h = final_.matrix(batch.rows(), config_.d_model),
+               last = last_.matrix(batch.sequences(), config_.d_model);
+    for (std::size_t b = 0; b < batch.sequences(); ++b) {
+      const std::size_t length = tokens_of(batch, b);
+      require(length > 0, "next_logits: sequence ", b, " has no token");
+      device_->copy(last.row(b), h.row(b * batch.sequence_length + length - 1), config_.d_model);
+    }
+    return logits_of(last);
   }
 
  private:
@@ -141,10 +167,10 @@ class LanguageModel {
                                 Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model))));
   }
 
-  /// Checks the batch, adds the conditioning and sends the tokens to the device.
-  Batch prepare(const Batch& text) {
+  /// Checks the batch, adds the conditioning unless the text goes on, and sends the tokens to the device.
+  Batch prepare(const Batch& text, bool goes_on = false) {
     text.validate(dictionary_size_, domains_.size());
-    Batch batch = Conditioning::apply(text, dictionary_size_);
+    Batch batch = goes_on ? text : Conditioning::apply(text, dictionary_size_);
     require(batch.sequence_length <= config_.tokens_per_sample, "batch: sequences of ", batch.sequence_length,
             " tokens, but the model has ", config_.tokens_per_sample, " positions");
     source_.assign(batch.source);
@@ -171,6 +197,36 @@ class LanguageModel {
                         final_.matrix(rows, width), final_saved_);
   }
 
+  /// The same for a text that goes on behind the cache's sequences, which read it. Returns the batch that the
+  /// blocks saw.
+  Batch read(const Batch& text, Cache& cache) {
+    Batch batch = prepare(text, !cache.empty());
+    require(batch.sequences() == cache.sequences(), "cache of ", cache.sequences(),
+            " sequences for a batch of ", batch.sequences());
+    for (const std::size_t length : cache.lengths())
+      require(length + batch.sequence_length <= cache.capacity(), "cache: ", batch.sequence_length,
+              " more positions after ", length, " are more than the model's ", cache.capacity());
+    const std::size_t rows = batch.rows(), width = config_.d_model;
+    while (saved_.size() < 1) saved_.emplace_back(*device_);
+    while (streams_.size() < 2) streams_.emplace_back(*device_);
+    const auto* past = cache.past();
+    embedding_.forward(*device_, values_, source_.data(), batch.sequence_length, {}, stream(0, rows), past);
+    for (std::size_t l = 0; l < blocks_.size(); ++l)
+      blocks_[l].forward_on(*device_, values_, batch.sequence_length, segments_, stream(l % 2, rows), past,
+                            cache.keys(l), stream((l + 1) % 2, rows), saved_[0], workspace_);
+    final_norm_.forward(*device_, values_, stream(blocks_.size() % 2, rows), final_.matrix(rows, width),
+                        final_saved_);
+    for (std::size_t b = 0; b < batch.sequences(); ++b) cache.advance(b, tokens_of(batch, b));
+    return batch;
+  }
+
+  /// How many tokens of sequence b are not padding at its end.
+  static std::size_t tokens_of(const Batch& batch, std::size_t b) {
+    std::size_t length = batch.sequence_length;
+    while (length > 0 && batch.source[b * batch.sequence_length + length - 1] == pad_token) --length;
+    return length;
+  }
+
   void backward(const Batch& batch, const ops::Dropout& dropout, Matrix<T> d_final, Arena& gradients) {
     const std::size_t rows = batch.rows();
     const auto dx = stream_gradient_.matrix(rows, config_.d_model);
@@ -184,28 +240,44 @@ class LanguageModel {
     embedding_.backward(*device_, gradients, groups_, batch.sequence_length, dropout, dx);
   }
 
-  /// consume(logits [n, V], first row, losses [1, n]) over chunks of rows, so that the logits never take more
-  /// than output_chunk_bytes, or one row.
+  /// consume(logits [n, V], first row, losses [1, n]) over chunks of the rows of h [N, C], so that the logits
+  /// never take more than output_chunk_bytes, or one row.
   template <class Consume>
-  void output_layer(std::size_t rows, Consume consume) {
+  void output_layer(Matrix<const T> h, Consume consume) {
     const std::size_t chunk = std::max<std::size_t>(1, output_chunk_bytes / (config_.vocabulary * sizeof(T)));
-    const auto h = final_.matrix(rows, config_.d_model);
-    const auto losses = losses_.matrix(1, rows);
-    for (std::size_t first = 0; first < rows; first += chunk) {
-      const std::size_t last = std::min(first + chunk, rows);
+    const auto losses = losses_.matrix(1, h.rows);
+    for (std::size_t first = 0; first < h.rows; first += chunk) {
+      const std::size_t last = std::min(first + chunk, h.rows);
       const auto logits = logits_.matrix(last - first, config_.vocabulary);
       ops::linear(*device_, h.slice_rows(first, last), values_.shared(output_), logits);
       consume(logits, first, losses.slice_cols(first, last));
     }
   }
 
-  /// The losses on the host, without the rows of the prefix.
-  std::vector<T> text_losses(const Batch& batch) {
+  /// The logits of h [N, C] on the host, [N, V].
+  std::vector<T> logits_of(Matrix<const T> h) {
+    std::vector<T> result(h.rows * config_.vocabulary);
+    output_layer(h, [&](Matrix<T> logits, std::size_t first, Matrix<T>) {
+      device_->copy_to_host(result.data() + first * logits.cols, logits.data, logits.size());
+    });
+    return result;
+  }
+
+  /// The losses of final_ on the host, without the `prefix` first rows of each sequence.
+  std::vector<T> losses_of(const Batch& batch, std::size_t prefix) {
+    output_layer(final_.matrix(batch.rows(), config_.d_model),
+                 [this](Matrix<T> logits, std::size_t first, Matrix<T> losses) {
+                   ops::cross_entropy(*device_, logits, target_.data() + first, losses);
+                 });
+    return text_losses(batch, prefix);
+  }
+
+  std::vector<T> text_losses(const Batch& batch, std::size_t prefix) {
     std::vector<T> losses = losses_.to_host(batch.rows());
-    if constexpr (prefix_length > 0) {
+    if (prefix > 0) {
       std::size_t kept = 0;
       for (std::size_t r = 0; r < losses.size(); ++r)
-        if (r % batch.sequence_length >= prefix_length) losses[kept++] = losses[r];
+        if (r % batch.sequence_length >= prefix) losses[kept++] = losses[r];
       losses.resize(kept);
     }
     return losses;
@@ -234,6 +306,7 @@ class LanguageModel {
   device::Array<D, T> final_, final_gradient_, stream_gradient_;  // [N, C]
   device::Array<D, T> logits_;                                    // [chunk, V]
   device::Array<D, T> losses_;                                    // [N]
+  device::Array<D, T> last_;                                      // [B, C]
   device::Array<D, Token> source_, target_;
   ops::TokenGroups<D> groups_;
   std::vector<Segment> segments_;  // in rows

@@ -18,11 +18,12 @@ namespace demix::ops {
 /// The row of the position table for position t of a sequence: tables start with padding_idx + 1 unused rows.
 inline constexpr std::size_t position_offset = static_cast<std::size_t>(pad_token) + 1;
 
-/// x[r] = scale table[token[r]] + positions[offset + r % T].
+/// x[r] = scale table[token[r]] + positions[offset + past[r / T] + r % T]; no past is a past of 0.
 template <class T>
 struct EmbeddingForward {
   const Token* tokens;
   const T *table, *positions;
+  const std::int32_t* past;
   T* x;
   std::size_t sequence_length, cols;
   T scale;
@@ -30,7 +31,8 @@ struct EmbeddingForward {
   template <class Team>
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
     const T* e = table + static_cast<std::size_t>(tokens[r]) * cols;
-    const T* p = positions + (r % sequence_length + position_offset) * cols;
+    const std::size_t before = past ? static_cast<std::size_t>(past[r / sequence_length]) : 0;
+    const T* p = positions + (before + r % sequence_length + position_offset) * cols;
     T* xr = x + r * cols;
     const T s = scale;
     team.for_each(cols, [=](std::size_t c) { xr[c] = s * e[c] + p[c]; });
@@ -114,16 +116,17 @@ class TokenGroups {
 };
 
 /// x [B T, C] = scale table[tokens] + positions. tokens [B T] are the device's, each below V (the caller
-/// checks); table [V, C]; positions [>= T + 2, C]. Overwrites x.
+/// checks); table [V, C]; positions [>= T + 2, C]. past [B], the device's, counts the tokens of each sequence
+/// before these (the caller checks that positions reach); null: none. Overwrites x.
 template <device::Device D, class T>
 void embedding(D& device, const Token* tokens, In<T> table, In<T> positions, std::size_t sequence_length,
-               std::type_identity_t<T> scale, Matrix<T> x) {
+               std::type_identity_t<T> scale, Matrix<T> x, const std::int32_t* past = nullptr) {
   require(positions.rows >= sequence_length + position_offset, "embedding: ", sequence_length,
           " positions need a table of ", sequence_length + position_offset, " rows, not ", positions.rows);
   require(table.cols == x.cols && positions.cols == x.cols, "embedding: widths differ: table ",
           shape_of(table), ", positions ", shape_of(positions), ", x ", shape_of(x));
-  device.rows(x.rows, EmbeddingForward<T>{tokens, table.data, positions.data, x.data, sequence_length, x.cols,
-                                          scale});
+  device.rows(x.rows, EmbeddingForward<T>{tokens, table.data, positions.data, past, x.data, sequence_length,
+                                          x.cols, scale});
 }
 
 /// dtable [V, C] += scale * the rows of dx [B T, C] by token.
