@@ -117,12 +117,10 @@ void save(const std::filesystem::path& final_path, const Metadata& metadata, Mod
   }
 }
 
-/// Reads every parameter: the shared ones, and of a model with experts each domain's from its file; the
-/// model may have fewer domains than the checkpoint, or another order. Throws Error unless architecture,
-/// names and shapes are the model's and every checksum is right; the model's values are then undefined.
+/// Reads the shared parameters. `metadata` are the checkpoint's. Throws Error unless architecture, names and
+/// shapes are the model's and every checksum is right; the model's values are then undefined.
 template <class Model>
-void load_values(const std::filesystem::path& checkpoint, Model& model) {
-  const auto metadata = read_metadata(checkpoint);
+void load_shared(const std::filesystem::path& checkpoint, const Metadata& metadata, Model& model) {
   const auto path = model_file(checkpoint);
   ModelConfig expected = model.dictionary_config();
   // These two may change from run to run; a learned table of positions is checked by its shape.
@@ -140,6 +138,14 @@ void load_values(const std::filesystem::path& checkpoint, Model& model) {
           " experts, expected one ", experts ? "without" : "with", " (experiment '", metadata.experiment,
           "')");
   hdf5::read_region(model.device(), file, model.layout().shared, model.values().region(0));
+}
+
+/// Reads every parameter: the shared ones, and of a model with experts each domain's from its file; the
+/// model may have fewer domains than the checkpoint, or another order. Throws Error like load_shared.
+template <class Model>
+void load_values(const std::filesystem::path& checkpoint, Model& model) {
+  const auto metadata = read_metadata(checkpoint);
+  load_shared(checkpoint, metadata, model);
   if constexpr (Model::has_experts)
     for (std::size_t d = 0; d < model.domains().size(); ++d) {
       const auto& domain = model.domains()[d];
