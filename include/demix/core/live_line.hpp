@@ -32,12 +32,13 @@ class LiveLine {
     std::fprintf(stderr, "%s\n", text.c_str());
   }
 
- private:
+  /// Takes the live line away.
   void clear() {
     if (open_) std::fprintf(stderr, "\r\033[K");
     open_ = false;
   }
 
+ private:
   const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
   bool open_ = false;
 };

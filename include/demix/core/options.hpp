@@ -62,6 +62,19 @@ inline std::size_t require_at_least(const std::string& option, std::int64_t valu
   return static_cast<std::size_t>(value);
 }
 
+/// "a,b,c" without empty items. Throws UsageError for an empty item.
+inline std::vector<std::string> split_list(const std::string& option, const std::string& text) {
+  std::vector<std::string> items;
+  std::size_t first = 0;
+  while (first <= text.size()) {
+    const std::size_t last = std::min(text.find(',', first), text.size());
+    items.push_back(text.substr(first, last - first));
+    if (items.back().empty()) throw UsageError(concat(option, ": '", text, "' has an empty item"));
+    first = last + 1;
+  }
+  return items;
+}
+
 /// The width of --help.
 inline constexpr unsigned help_columns = 110;
 
