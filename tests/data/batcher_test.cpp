@@ -26,6 +26,8 @@ std::vector<data::BlockDataset> three_domains(const test::TemporaryFolder& folde
   return datasets;
 }
 
+const std::vector<DomainId> in_order{DomainId(0), DomainId(1), DomainId(2)};
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(batcher)
@@ -33,7 +35,7 @@ BOOST_AUTO_TEST_SUITE(batcher)
 BOOST_AUTO_TEST_CASE(balanced_batches_take_each_domain_alike_and_deal_out_every_block_each_epoch) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  const data::TrainBatcher batcher(datasets, data::Sampling::balanced, 2, Seed{1});
+  const data::TrainBatcher batcher(datasets, in_order, data::Sampling::balanced, 2, Seed{1});
   std::vector<std::vector<Token>> seen(3);
   for (std::uint64_t position = 0; position < 45; ++position) {
     const Batch batch = batcher.batch(position);
@@ -61,7 +63,7 @@ BOOST_AUTO_TEST_CASE(balanced_batches_take_each_domain_alike_and_deal_out_every_
 BOOST_AUTO_TEST_CASE(unbalanced_batches_deal_out_the_concatenation) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  const data::TrainBatcher batcher(datasets, data::Sampling::unbalanced, 2, Seed{1});
+  const data::TrainBatcher batcher(datasets, in_order, data::Sampling::unbalanced, 2, Seed{1});
   std::map<int, std::multiset<Token>> seen;
   for (std::uint64_t position = 0; position < 10; ++position) {
     const Batch batch = batcher.batch(position);
@@ -81,9 +83,9 @@ BOOST_AUTO_TEST_CASE(unbalanced_batches_deal_out_the_concatenation) {
 BOOST_AUTO_TEST_CASE(a_batch_depends_on_position_and_seed_alone) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  const data::TrainBatcher one(datasets, data::Sampling::balanced, 3, Seed{1}),
-      again(datasets, data::Sampling::balanced, 3, Seed{1}),
-      other(datasets, data::Sampling::balanced, 3, Seed{2});
+  const data::TrainBatcher one(datasets, in_order, data::Sampling::balanced, 3, Seed{1}),
+      again(datasets, in_order, data::Sampling::balanced, 3, Seed{1}),
+      other(datasets, in_order, data::Sampling::balanced, 3, Seed{2});
   one.batch(3);
   BOOST_TEST(one.batch(7).target == again.batch(7).target, boost::test_tools::per_element());
   BOOST_TEST((one.batch(7).target != other.batch(7).target));
@@ -99,12 +101,33 @@ BOOST_AUTO_TEST_CASE(evaluation_batches_go_through_the_split_once) {
   BOOST_TEST(index(last.segments.at(0).domain) == 2);
 }
 
-BOOST_AUTO_TEST_CASE(an_empty_batch_is_an_error) {
-  const std::vector<data::BlockDataset> none;
-  BOOST_CHECK_THROW(data::TrainBatcher(none, data::Sampling::balanced, 1, Seed{1}), Error);
+BOOST_AUTO_TEST_CASE(texts_may_be_of_any_domains_of_the_model) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  BOOST_CHECK_THROW(data::TrainBatcher(datasets, data::Sampling::balanced, 0, Seed{1}), Error);
+  for (const auto sampling : {data::Sampling::balanced, data::Sampling::unbalanced}) {
+    const data::TrainBatcher plain(datasets, in_order, sampling, 2, Seed{1}),
+        renamed(datasets, {DomainId(7), DomainId(2), DomainId(9)}, sampling, 2, Seed{1});
+    for (std::uint64_t position = 0; position < 10; ++position) {
+      const Batch expected = plain.batch(position), batch = renamed.batch(position);
+      batch.validate(1000, 10);
+      BOOST_TEST(batch.target == expected.target, boost::test_tools::per_element());
+      BOOST_REQUIRE(batch.segments.size() == expected.segments.size());
+      for (std::size_t s = 0; s < batch.segments.size(); ++s) {
+        const int ids[] = {7, 2, 9};
+        BOOST_TEST(index(batch.segments[s].domain) == ids[index(expected.segments[s].domain)]);
+        BOOST_TEST(batch.segments[s].last == expected.segments[s].last);
+      }
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(an_empty_batch_is_an_error) {
+  const std::vector<data::BlockDataset> none;
+  BOOST_CHECK_THROW(data::TrainBatcher(none, {}, data::Sampling::balanced, 1, Seed{1}), Error);
+  const test::TemporaryFolder folder;
+  const auto datasets = three_domains(folder);
+  BOOST_CHECK_THROW(data::TrainBatcher(datasets, in_order, data::Sampling::balanced, 0, Seed{1}), Error);
+  BOOST_CHECK_THROW(data::TrainBatcher(datasets, {DomainId(0)}, data::Sampling::balanced, 1, Seed{1}), Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

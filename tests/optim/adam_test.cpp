@@ -2,6 +2,8 @@
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <vector>
 
 #include "demix/device/cpu.hpp"
@@ -97,6 +99,53 @@ BOOST_AUTO_TEST_CASE(weight_decay_alone_shrinks) {
   const auto gradients = model.make_arena();
   adam.step(model, gradients, 1, 0.5, 1.0);
   BOOST_TEST(model.values().region(0)[0] == 0.95f, boost::test_tools::tolerance(1e-6f));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_not_in_a_span_keeps_its_bits_and_what_is_follows_the_reference) {
+  const std::size_t size = 3 * optim::adam_chunk;
+  // Across a chunk's border, one number, and the last; the expert's region is frozen whole.
+  const std::vector<optim::ParameterSpan> trained{
+      {0, optim::adam_chunk - 3, optim::adam_chunk + 5}, {0, 17, 1}, {0, size - 1, 1}};
+  const auto is_trained = [&](std::size_t i) {
+    for (const auto& [region, first, count] : trained)
+      if (i >= first && i < first + count) return true;
+    return false;
+  };
+  ToyModel model(size);
+  const auto start = [](std::size_t i) { return 0.1f * static_cast<float>(i % 13) - 0.6f; };
+  for (std::size_t i = 0; i < size; ++i) model.values().region(0)[i] = start(i);
+  model.values().region(1)[0] = -0.0f;
+  const optim::AdamSettings settings;
+  std::vector<Reference> references;
+  for (std::size_t i = 0; i < size; ++i) references.push_back({settings, start(i)});
+  optim::Adam<ToyModel> adam(model, settings, trained);
+  auto gradients = model.make_arena();
+  gradients.region(1)[0] = std::numeric_limits<float>::quiet_NaN();
+  for (int t = 1; t <= 20; ++t) {
+    for (std::size_t i = 0; i < size; ++i) {
+      const double g = std::cos(0.3 * static_cast<double>(i) + t);
+      gradients.region(0)[i] = static_cast<float>(g);
+      if (is_trained(i)) references[i].step(0.5 * g, 0.01, t);
+    }
+    adam.step(model, gradients, static_cast<std::uint64_t>(t), 0.01, 0.5);
+  }
+  const auto x = model.values().region(0), m = adam.first_moment().region(0),
+             v = adam.second_moment().region(0);
+  std::size_t changed = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    const float before = start(i), zero = 0;
+    if (is_trained(i)) {
+      BOOST_REQUIRE_SMALL(x[i] - references[i].x, 1e-5);
+      BOOST_REQUIRE(x[i] != before);
+      ++changed;
+    } else {
+      BOOST_REQUIRE(std::memcmp(&x[i], &before, sizeof before) == 0);
+      BOOST_REQUIRE(std::memcmp(&m[i], &zero, sizeof zero) == 0);
+      BOOST_REQUIRE(std::memcmp(&v[i], &zero, sizeof zero) == 0);
+    }
+  }
+  BOOST_TEST(changed == optim::adam_chunk + 7);
+  BOOST_TEST(std::signbit(model.values().region(1)[0]));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

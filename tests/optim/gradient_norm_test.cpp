@@ -25,6 +25,21 @@ BOOST_AUTO_TEST_CASE(each_region_counts_once) {
   BOOST_TEST(std::isinf(optim::region_square_norms(device, gradients, scratch)[1]));
 }
 
+BOOST_AUTO_TEST_CASE(only_spans_count) {
+  device::Cpu device;
+  ParameterLayout layout;
+  layout.shared.vector("a", 5, Initializer::zeros());
+  layout.expert.vector("b", 2, Initializer::zeros());
+  ParameterArena<device::Cpu, float> gradients(device, layout, 2);
+  for (std::size_t i = 0; i < 5; ++i) gradients.region(0)[i] = static_cast<float>(i + 1);
+  gradients.region(0)[0] = std::numeric_limits<float>::quiet_NaN();
+  gradients.region(2)[1] = 10;
+  device::Array<device::Cpu, float> scratch(device);
+  BOOST_TEST(optim::square_norms(device, gradients, {{0, 1, 2}, {2, 0, 2}, {0, 4, 1}, {1, 0, 2}}, scratch) ==
+                 (std::vector<double>{13, 100, 25, 0}),
+             boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(clipping_scales_only_what_is_too_long) {
   BOOST_TEST(optim::clip_factor(2.0, 0.5) == 0.25);
   BOOST_TEST(optim::clip_factor(0.4, 0.5) == 1.0);

@@ -27,15 +27,21 @@ inline void append_block(const BlockDataset& dataset, std::size_t block, Batch& 
                std::span(batch.target).subspan(at, length));
 }
 
-/// Shuffled training batches of D domains x `sequences_per_domain` sequences, each epoch in a new order.
+/// Shuffled training batches of D texts x `sequences_per_domain` sequences, each epoch in a new order.
 class TrainBatcher {
  public:
-  /// `datasets[d]` is domain d's text; all have one block length. They must outlive the batcher.
-  TrainBatcher(const std::vector<BlockDataset>& datasets, Sampling sampling, std::size_t sequences_per_domain,
-               Seed seed)
-      : datasets_(datasets), sampling_(sampling), sequences_per_domain_(sequences_per_domain), seed_(seed) {
+  /// `datasets[d]` is the text of the model's domain `domains[d]`; all have one block length. They must
+  /// outlive the batcher. The order of a text's blocks depends on d, not on the domain's id.
+  TrainBatcher(const std::vector<BlockDataset>& datasets, std::vector<DomainId> domains, Sampling sampling,
+               std::size_t sequences_per_domain, Seed seed)
+      : datasets_(datasets),
+        domains_(std::move(domains)),
+        sampling_(sampling),
+        sequences_per_domain_(sequences_per_domain),
+        seed_(seed) {
     require(!datasets.empty() && sequences_per_domain > 0, "a batch of ", sequences_per_domain,
             " sequences for each of ", datasets.size(), " domains is empty");
+    require(domains_.size() == datasets.size(), datasets.size(), " texts of ", domains_.size(), " domains");
     for (const auto& dataset : datasets_) first_block_.push_back(first_block_.back() + dataset.blocks());
   }
 
@@ -62,8 +68,7 @@ class TrainBatcher {
     for (std::size_t d = 0; d < domains; ++d) {
       const std::size_t first = batch.sequences();
       for (const std::size_t block : blocks[d]) append_block(datasets_[d], block, batch);
-      if (!blocks[d].empty())
-        batch.segments.push_back({DomainId(static_cast<int>(d)), first, batch.sequences()});
+      if (!blocks[d].empty()) batch.segments.push_back({domains_[d], first, batch.sequences()});
     }
     return batch;
   }
@@ -78,6 +83,7 @@ class TrainBatcher {
   }
 
   const std::vector<BlockDataset>& datasets_;
+  std::vector<DomainId> domains_;
   Sampling sampling_;
   std::size_t sequences_per_domain_;
   Seed seed_;

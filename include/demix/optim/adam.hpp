@@ -1,13 +1,14 @@
 #pragma once
-// Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), over whole regions.
+// Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), over spans of regions.
 
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "demix/core/host_device.hpp"
 #include "demix/core/math.hpp"
 #include "demix/model/parameters.hpp"
-#include "demix/ops/reduce.hpp"
+#include "demix/optim/parameter_span.hpp"
 
 namespace demix::optim {
 
@@ -15,7 +16,7 @@ struct AdamSettings {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-7;
-  double weight_decay = 0.1;  // on all parameters
+  double weight_decay = 0.1;  // on all parameters that are trained
 };
 
 inline constexpr std::size_t adam_chunk = 16384;
@@ -53,33 +54,44 @@ class Adam {
  public:
   using Arena = typename Model::Arena;
 
+  /// Trains every parameter.
   Adam(Model& model, const AdamSettings& settings)
-      : settings_(settings), first_moment_(model.make_arena()), second_moment_(model.make_arena()) {}
+      : Adam(model, settings, optim::whole_regions(model.values())) {}
+
+  /// Trains these parameters; the others, and their moments, are never written.
+  Adam(Model& model, const AdamSettings& settings, std::vector<ParameterSpan> trained)
+      : settings_(settings),
+        trained_(std::move(trained)),
+        first_moment_(model.make_arena()),
+        second_moment_(model.make_arena()) {}
+
+  const std::vector<ParameterSpan>& trained() const { return trained_; }
 
   Arena& first_moment() { return first_moment_; }
   Arena& second_moment() { return second_moment_; }
 
-  /// Update number `update` (from 1) of every region of the model's values, with gradients times
+  /// Update number `update` (from 1) of the parameters that are trained, with gradients times
   /// `gradient_scale`.
   void step(Model& model, const Arena& gradients, std::uint64_t update, double learning_rate,
             double gradient_scale) {
     const double t = static_cast<double>(update);
     const double correction1 = 1 - std::pow(settings_.beta1, t),
                  correction2 = 1 - std::pow(settings_.beta2, t);
-    for (std::size_t r = 0; r < gradients.regions(); ++r) {
-      const auto x = model.values().region(r);
-      using T = typename decltype(x)::value_type;
+    using T = typename Arena::value_type;
+    for (const auto& [region, first, count] : trained_) {
       model.device().rows(
-          ceil_div(x.size(), adam_chunk),
-          AdamUpdate<T>{x.data(), gradients.region(r).data(), first_moment_.region(r).data(),
-                        second_moment_.region(r).data(), x.size(), T(settings_.beta1), T(settings_.beta2),
-                        T(settings_.eps), T(1 - learning_rate * settings_.weight_decay),
+          ceil_div(count, adam_chunk),
+          AdamUpdate<T>{model.values().region(region).data() + first, gradients.region(region).data() + first,
+                        first_moment_.region(region).data() + first,
+                        second_moment_.region(region).data() + first, count, T(settings_.beta1),
+                        T(settings_.beta2), T(settings_.eps), T(1 - learning_rate * settings_.weight_decay),
                         T(learning_rate / correction1), T(1 / std::sqrt(correction2)), T(gradient_scale)});
     }
   }
 
  private:
   AdamSettings settings_;
+  std::vector<ParameterSpan> trained_;
   Arena first_moment_, second_moment_;
 };
 

@@ -4,20 +4,26 @@
 #include <cmath>
 #include <vector>
 
-#include "demix/model/parameters.hpp"
 #include "demix/ops/reduce.hpp"
+#include "demix/optim/parameter_span.hpp"
 
 namespace demix::optim {
 
-/// The squared norm of each region: the shared one first, then one per expert. Each counts once, whatever the
-/// number of ranks that hold it.
+/// The squared norm of each span. Each counts once, whatever the number of ranks that hold it.
+template <device::Device D, class T>
+std::vector<double> square_norms(D& device, const ParameterArena<D, T>& gradients,
+                                 const std::vector<ParameterSpan>& spans, device::Array<D, T>& scratch) {
+  std::vector<double> squares;
+  for (const auto& [region, first, count] : spans)
+    squares.push_back(ops::sum_of_squares(device, gradients.region(region).subspan(first, count), scratch));
+  return squares;
+}
+
+/// The same of each region: the shared one first, then one per expert.
 template <device::Device D, class T>
 std::vector<double> region_square_norms(D& device, const ParameterArena<D, T>& gradients,
                                         device::Array<D, T>& scratch) {
-  std::vector<double> squares;
-  for (std::size_t r = 0; r < gradients.regions(); ++r)
-    squares.push_back(ops::sum_of_squares(device, gradients.region(r), scratch));
-  return squares;
+  return square_norms(device, gradients, whole_regions(gradients), scratch);
 }
 
 /// min(1, max_norm / norm), as the gradient's factor; 1 when max_norm is 0 (no clipping).

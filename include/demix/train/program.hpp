@@ -22,11 +22,13 @@ struct Experiment {
   data::Sampling sampling = data::Sampling::balanced;
 };
 
-/// The text of all domains in blocks of `block_length` tokens.
+/// The text of domains in blocks of `block_length` tokens; the first is the model's domain `first`.
 inline TrainingData open_data(const std::filesystem::path& data_bin, const std::vector<std::string>& domains,
-                              const data::Dictionary& dictionary, std::size_t block_length) {
-  TrainingData result{dictionary.fingerprint(), {}, {}};
+                              const data::Dictionary& dictionary, std::size_t block_length,
+                              DomainId first = DomainId(0)) {
+  TrainingData result{dictionary.fingerprint(), {}, {}, {}};
   for (const auto& domain : domains) {
+    result.domains.push_back(DomainId(index(first) + static_cast<int>(result.domains.size())));
     result.train.push_back(data::open_split(data_bin, domain, "train", dictionary.size(), block_length));
     result.valid.push_back(data::open_split(data_bin, domain, "valid", dictionary.size(), block_length));
   }

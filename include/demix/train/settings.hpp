@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,12 @@ struct Settings {
   std::uint64_t log_interval = 10;      // updates
 
   std::filesystem::path save_dir;
+};
+
+/// What a run that adapts a trained model adds to its settings.
+struct Adaptation {
+  std::vector<optim::ParameterSpan> trained;  // all other parameters keep their bits
+  nlohmann::json facts;                       // a resumed run must have the same
 };
 
 /// The recipe of an architecture for what the command line leaves open (updates between validations and

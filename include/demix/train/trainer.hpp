@@ -26,26 +26,30 @@
 
 namespace demix::train {
 
-/// The text of a run, in the order of the model's domains.
+/// The text of a run: train[d] and valid[d] are of the model's domain domains[d].
 struct TrainingData {
   std::string vocabulary_fingerprint;
+  std::vector<DomainId> domains;
   std::vector<data::BlockDataset> train, valid;
 };
 
 template <class Model, comm::Communicator Comm>
 class Trainer {
  public:
-  /// All arguments must outlive the trainer. Creates the save folder; when it holds a checkpoint, continues
-  /// from the newest one. Throws Error when that is of another model, vocabulary or set of domains.
-  Trainer(Model& model, Comm& comm, const TrainingData& data, const Settings& settings)
+  /// Model, communicator and data must outlive the trainer. Without an adaptation all parameters are trained.
+  /// Creates the save folder; when it holds a checkpoint, continues from the newest one. Throws Error when
+  /// that is of another model, vocabulary, set of domains, or run.
+  Trainer(Model& model, Comm& comm, const TrainingData& data, const Settings& settings,
+          std::optional<Adaptation> adaptation = {})
       : model_(model),
         comm_(comm),
         data_(data),
         settings_(settings),
-        batcher_(data.train, settings.sampling, settings.batch_size, settings.seed),
+        facts_(adaptation ? adaptation->facts : nlohmann::json()),
+        batcher_(data.train, data.domains, settings.sampling, settings.batch_size, settings.seed),
         schedule_{settings.learning_rate, settings.warmup_updates, settings.max_update},
         gradients_(model.make_arena()),
-        adam_(model, settings.adam),
+        adam_(model, settings.adam, adaptation ? adaptation->trained : optim::whole_regions(gradients_)),
         scratch_(model.device()),
         folder_(settings.save_dir),
         lock_(settings.save_dir),
@@ -128,11 +132,13 @@ class Trainer {
     nlohmann::ordered_json perplexities;
     std::string line = concat("update ", step_, " validation perplexity:");
     for (std::size_t d = 0; d < data_.valid.size(); ++d) {
+      const DomainId domain = data_.domains[d];
+      const auto& name = model_.domains()[static_cast<std::size_t>(index(domain))];
       const auto sequences = eval::default_sequences(data_.valid[d].block_length());
-      scores.push_back(eval::evaluate(model_, data_.valid[d], DomainId(static_cast<int>(d)), sequences,
-                                      settings_.max_valid_batches));
-      perplexities[model_.domains()[d]] = scores.back().perplexity();
-      line += concat(" ", model_.domains()[d], " ", scores.back().perplexity());
+      scores.push_back(
+          eval::evaluate(model_, data_.valid[d], domain, sequences, settings_.max_valid_batches));
+      perplexities[name] = scores.back().perplexity();
+      line += concat(" ", name, " ", scores.back().perplexity());
     }
     const double average = eval::average_perplexity(scores);
     const bool best = average < best_average_;
@@ -205,28 +211,33 @@ class Trainer {
 
   /// What must not change between the parts of a resumed run, for it to equal an unbroken one.
   nlohmann::json settings_for_resume() const {
-    return {{"lr", settings_.learning_rate},
-            {"warmup-updates", settings_.warmup_updates},
-            {"max-update", settings_.max_update},
-            {"batch-size", settings_.batch_size},
-            {"update-freq", settings_.update_freq},
-            {"clip-norm", settings_.clip_norm},
-            {"adam-betas", {settings_.adam.beta1, settings_.adam.beta2}},
-            {"adam-eps", settings_.adam.eps},
-            {"weight-decay", settings_.adam.weight_decay},
-            {"seed", settings_.seed.value},
-            {"ranks", comm_.size()}};
+    nlohmann::json result{{"lr", settings_.learning_rate},
+                          {"warmup-updates", settings_.warmup_updates},
+                          {"max-update", settings_.max_update},
+                          {"batch-size", settings_.batch_size},
+                          {"update-freq", settings_.update_freq},
+                          {"clip-norm", settings_.clip_norm},
+                          {"adam-betas", {settings_.adam.beta1, settings_.adam.beta2}},
+                          {"adam-eps", settings_.adam.eps},
+                          {"weight-decay", settings_.adam.weight_decay},
+                          {"seed", settings_.seed.value},
+                          {"ranks", comm_.size()}};
+    if (!facts_.is_null()) result["adaptation"] = facts_;
+    return result;
   }
 
-  /// The norm of the gradient of the summed loss. Throws when a region's is not finite.
+  /// The norm of the gradient of the summed loss by what is trained. Throws when a span's is not finite.
   double gradient_norm() {
-    const auto squares = optim::region_square_norms(model_.device(), gradients_, scratch_);
+    const auto& trained = adam_.trained();
+    const auto squares = optim::square_norms(model_.device(), gradients_, trained, scratch_);
     double sum = 0;
-    for (std::size_t r = 0; r < squares.size(); ++r) {
-      if (!std::isfinite(squares[r]))
-        fail_not_finite("the gradient", r == 0 ? std::string("of the shared parameters")
-                                               : "of the expert of domain '" + model_.domains()[r - 1] + "'");
-      sum += squares[r];
+    for (std::size_t s = 0; s < squares.size(); ++s) {
+      const std::size_t region = trained[s].region;
+      if (!std::isfinite(squares[s]))
+        fail_not_finite("the gradient",
+                        region == 0 ? std::string("of the shared parameters")
+                                    : "of the expert of domain '" + model_.domains()[region - 1] + "'");
+      sum += squares[s];
     }
     return std::sqrt(sum);
   }
@@ -266,6 +277,7 @@ class Trainer {
   Comm& comm_;
   const TrainingData& data_;
   const Settings settings_;
+  const nlohmann::json facts_;  // of an adaptation
   const data::TrainBatcher batcher_;
   const optim::PolynomialDecay schedule_;
   typename Model::Arena gradients_;
