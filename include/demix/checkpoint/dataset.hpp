@@ -1,10 +1,12 @@
 #pragma once
 // Datasets: a region of an arena as one checksummed dataset per parameter, and text.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "demix/checkpoint/hdf5.hpp"
@@ -99,25 +101,68 @@ inline void require_shape(const Object& dataset, const Extent& expected) {
 
 }  // namespace detail
 
-/// One dataset per parameter of a region, float32. Waits for the device; never holds more than one chunk on
-/// the host. Throws Error.
+/// One parameter's values as a dataset, float32. Waits for the device; never holds more than one chunk on the
+/// host. Throws Error.
+template <device::Device D, class T>
+void write_parameter(D& device, const Object& group, const ParameterInfo& parameter, const T* values) {
+  const QuietErrors quiet;
+  const detail::Extent extent(parameter);
+  const std::array<hsize_t, 2> chunk{extent.chunk, extent.dims[1]};
+  auto dataset = detail::create_dataset(group, parameter.name, H5T_IEEE_F32LE, extent.rank,
+                                        extent.dims.data(), chunk.data());
+  std::vector<T> host(extent.chunk * extent.row);
+  detail::for_each_chunk(extent, dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
+    device.copy_to_host(host.data(), values + first, n);
+    check(H5Dwrite(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
+          dataset.name);
+  });
+  dataset.handle.close(dataset.name);
+}
+
+/// The reverse. Throws Error also for another shape and at a wrong checksum.
+template <device::Device D, class T>
+void read_parameter(D& device, const Object& group, const ParameterInfo& parameter, T* values) {
+  const QuietErrors quiet;
+  const detail::Extent extent(parameter);
+  const auto dataset = detail::open_dataset(group, parameter.name);
+  detail::require_shape(dataset, extent);
+  std::vector<T> host(extent.chunk * extent.row);
+  detail::for_each_chunk(extent, dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
+    check(H5Dread(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
+          dataset.name, " is damaged");
+    device.copy_to_device(values + first, host.data(), n);
+  });
+}
+
+/// One dataset per parameter of a region, float32. Waits for the device. Throws Error.
 template <device::Device D, class T>
 void write_region(D& device, const Object& group, const RegionLayout& layout, std::span<const T> region) {
+  for (const auto& parameter : layout.parameters())
+    write_parameter(device, group, parameter, region.data() + parameter.offset);
+}
+
+/// The parameters that a file or group holds, in the order in which they were written; all offsets are 0.
+/// Throws Error when something else is in it.
+inline std::vector<ParameterInfo> stored_parameters(const Object& group) {
   const QuietErrors quiet;
-  std::vector<T> host;
-  for (const auto& parameter : layout.parameters()) {
-    const detail::Extent extent(parameter);
-    const std::array<hsize_t, 2> chunk{extent.chunk, extent.dims[1]};
-    auto dataset = detail::create_dataset(group, parameter.name, H5T_IEEE_F32LE, extent.rank,
-                                          extent.dims.data(), chunk.data());
-    detail::for_each_chunk(extent, dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
-      host.resize(std::max(host.size(), n));
-      device.copy_to_host(host.data(), region.data() + parameter.offset + first, n);
-      check(H5Dwrite(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
-            dataset.name);
-    });
-    dataset.handle.close(dataset.name);
+  std::vector<std::pair<haddr_t, ParameterInfo>> found;
+  for (const auto& name : members(group)) {
+    const auto dataset = detail::open_dataset(group, name);
+    const Handle space(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
+    const int rank = check(H5Sget_simple_extent_ndims(space.id()), dataset.name);
+    require(rank == 1 || rank == 2, dataset.name, " has ", rank, " dimensions, expected 1 or 2");
+    std::array<hsize_t, 2> dims{1, 1};
+    check(H5Sget_simple_extent_dims(space.id(), dims.data(), nullptr), dataset.name);
+    require(dims[0] > 0 && dims[1] > 0, dataset.name, " is empty");
+    H5O_info_t info;
+    check(H5Oget_info(dataset.id(), &info), dataset.name);
+    const std::size_t rows = rank == 1 ? 1 : dims[0], cols = rank == 1 ? dims[0] : dims[1];
+    found.emplace_back(info.addr, ParameterInfo{name, rows, cols, 0, rank == 1, {}});
   }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<ParameterInfo> parameters;
+  for (auto& [address, parameter] : found) parameters.push_back(std::move(parameter));
+  return parameters;
 }
 
 /// Throws Error unless `group` holds exactly the parameters of a region, in their shapes. Reads no values.
@@ -133,19 +178,9 @@ inline void require_region(const Object& group, const RegionLayout& layout) {
 /// The reverse of write_region. Throws Error like require_region, and at a wrong checksum.
 template <device::Device D, class T>
 void read_region(D& device, const Object& group, const RegionLayout& layout, std::span<T> region) {
-  const QuietErrors quiet;
   require_region(group, layout);
-  std::vector<T> host;
-  for (const auto& parameter : layout.parameters()) {
-    const auto dataset = detail::open_dataset(group, parameter.name);
-    detail::for_each_chunk(
-        detail::Extent(parameter), dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
-          host.resize(std::max(host.size(), n));
-          check(H5Dread(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
-                dataset.name, " is damaged");
-          device.copy_to_device(region.data() + parameter.offset + first, host.data(), n);
-        });
-  }
+  for (const auto& parameter : layout.parameters())
+    read_parameter(device, group, parameter, region.data() + parameter.offset);
 }
 
 /// A checksummed text of any length, without zero bytes.

@@ -1,34 +1,29 @@
 #pragma once
 // From a checkpoint to a model of the type that wrote it.
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "demix/checkpoint/checkpoint.hpp"
+#include "demix/checkpoint/experts.hpp"
 #include "demix/model/experiments.hpp"
 
 namespace demix::eval {
 
 namespace load_model_detail {
 
-template <class Model, class D, class F>
-auto load_and_call(D& device, const std::filesystem::path& path, const checkpoint::Metadata& metadata,
-                   F&& f) {
-  Model model(device, metadata.config, metadata.domains);
-  checkpoint::load_values(path, model);
-  return f(model, metadata);
-}
-
-template <ops::Activation A, class D, class F>
-auto with_activation(D& device, const std::filesystem::path& path, const checkpoint::Metadata& metadata,
-                     F&& f) {
+/// call.operator()<Model>() with the type that an experiment's models have.
+template <ops::Activation A, class D, class Call>
+auto with_type(const checkpoint::Metadata& metadata, const std::filesystem::path& path, Call&& call) {
   const auto& name = metadata.experiment;
-  if (name == "demix") return load_and_call<DEMixModel<D, Fp32, A>>(device, path, metadata, f);
-  if (name == "domain_token") return load_and_call<DomainTokenModel<D, Fp32, A>>(device, path, metadata, f);
+  if (name == "demix") return call.template operator()<DEMixModel<D, Fp32, A>>();
+  if (name == "domain_token") return call.template operator()<DomainTokenModel<D, Fp32, A>>();
   require(name == "dense" || name == "unbalanced", path.string(), ": experiment '", name,
           "' is not one of dense, unbalanced, domain_token, demix; a model type of your own needs a program "
           "of its own");
-  return load_and_call<DenseModel<D, Fp32, A>>(device, path, metadata, f);
+  return call.template operator()<DenseModel<D, Fp32, A>>();
 }
 
 }  // namespace load_model_detail
@@ -39,7 +34,63 @@ template <device::Device D, class F>
 auto with_model(D& device, const std::filesystem::path& path, F&& f) {
   const auto metadata = checkpoint::read_metadata(path);
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
-    return load_model_detail::with_activation<A>(device, path, metadata, f);
+    return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
+      Model model(device, metadata.config, metadata.domains);
+      checkpoint::load_values(path, model);
+      return f(model, metadata);
+    });
+  });
+}
+
+/// f(model, metadata, experts) with the checkpoint's model and the experts that a user lists: NAME, or
+/// CHECKPOINT:NAME from another one with the same body, or either with =NEW to be known by that name; none
+/// lists all. A model with experts loads these only; of a domain-token model the list chooses tokens.
+/// `experts` are the listed ones among model.domains(). Throws UsageError for a list that cannot be, and
+/// Error for an expert that does not fit.
+template <device::Device D, class F>
+auto with_experts(D& device, const std::filesystem::path& path, const std::vector<std::string>& list, F&& f) {
+  const auto metadata = checkpoint::read_metadata(path);
+  std::vector<checkpoint::ExpertSource> sources;
+  for (const auto& text : list) sources.push_back(checkpoint::parse_expert_source(text, path));
+  if (list.empty())
+    for (const auto& domain : metadata.domains) sources.push_back({path, domain, domain});
+  std::vector<std::string> names;
+  for (const auto& source : sources) {
+    if (std::find(names.begin(), names.end(), source.name) != names.end())
+      throw UsageError(concat("--experts: '", source.name,
+                              "' stands twice; CHECKPOINT:NAME=NEW gives one of "
+                              "them another name"));
+    names.push_back(source.name);
+    if (source.checkpoint == path) require_one_of("--experts", source.domain, metadata.domains);
+  }
+  return ops::Activations::call(metadata.config.activation, [&]<class A>() {
+    return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
+      std::vector<DomainId> experts;
+      if constexpr (Model::has_experts) {
+        for (const auto& source : sources)
+          if (source.checkpoint != path) checkpoint::require_same_body(path, source.checkpoint);
+        Model model(device, metadata.config, names);
+        checkpoint::load_shared(path, metadata, model);
+        for (std::size_t j = 0; j < sources.size(); ++j) {
+          experts.push_back(DomainId(static_cast<int>(j)));
+          checkpoint::load_expert(sources[j], model, experts.back());
+        }
+        return f(model, metadata, experts);
+      } else {
+        if (Model::prefix_length == 0)
+          throw UsageError(concat(path.string(), ": a ", metadata.experiment, " model has no experts"));
+        for (const auto& source : sources) {
+          if (source.checkpoint != path || source.name != source.domain)
+            throw UsageError(concat("--experts: '", source.name, "' of ", source.checkpoint.string(),
+                                    ": a domain_token model mixes its own tokens only, by their names"));
+          const auto at = std::find(metadata.domains.begin(), metadata.domains.end(), source.domain);
+          experts.push_back(DomainId(static_cast<int>(at - metadata.domains.begin())));
+        }
+        Model model(device, metadata.config, metadata.domains);
+        checkpoint::load_values(path, model);
+        return f(model, metadata, experts);
+      }
+    });
   });
 }
 

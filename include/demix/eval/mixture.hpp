@@ -27,9 +27,8 @@ inline PosteriorOver posterior_over(const std::string& option, const std::string
 }
 
 inline const char* name_of(PosteriorOver over) {
-  return over == PosteriorOver::prefix           ? "prefix"
-         : over == PosteriorOver::previous_token ? "previous_token"
-                                                 : "-";
+  if (over == PosteriorOver::nothing) return "none";
+  return over == PosteriorOver::prefix ? "prefix" : "previous_token";
 }
 
 /// log sum_j exp(x_j); minus infinity when all are.

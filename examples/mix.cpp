@@ -1,0 +1,281 @@
+// Perplexity of a mixture of a model's experts, and the posterior over them.
+//
+//   demix-mix data-bin runs/demix/checkpoint_last --domain news --mode estimate --output news.jsonl
+//   demix-mix data-bin runs/demix/checkpoint_last --domain news --mode eval --prior news.jsonl
+//
+// prints the perplexity of the mixture, of every expert alone, and how probable each expert was.
+
+#include "demix/eval/mix.hpp"
+
+#include <omp.h>
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "demix/core/live_line.hpp"
+#include "demix/core/options.hpp"
+#include "demix/data/dictionary.hpp"
+#include "demix/data/layout.hpp"
+#include "demix/device/cpu.hpp"
+#include "demix/eval/load_model.hpp"
+#include "demix/eval/prior.hpp"
+#include "posterior_plot.hpp"
+
+namespace {
+
+using namespace demix;
+using eval::Ensemble;
+using eval::PosteriorOver;
+
+struct MixOptions {
+  std::string data, checkpoint, domain, mode, split, prior, output, json, plot;
+  std::vector<Ensemble> ensembles;
+  std::vector<PosteriorOver> posteriors;
+  std::vector<std::string> experts;
+  std::size_t top_k = 0, first_segment = 0, batch_size = 0, max_batches = 0;
+};
+
+std::vector<std::string> names_of(const auto& model, const std::vector<DomainId>& experts) {
+  std::vector<std::string> names;
+  for (const DomainId e : experts) names.push_back(model.domains()[static_cast<std::size_t>(index(e))]);
+  return names;
+}
+
+/// Every ensemble with every posterior; a simple average has none.
+std::vector<eval::Mixture> mixtures_of(const MixOptions& options, const std::vector<std::string>& experts) {
+  std::vector<eval::Mixture> mixtures;
+  for (const Ensemble ensemble : options.ensembles)
+    for (const PosteriorOver over : options.posteriors) {
+      if (ensemble == Ensemble::simple_average && over != options.posteriors.front()) continue;
+      mixtures.emplace_back(ensemble, over,
+                            ensemble == Ensemble::cached_prior
+                                ? eval::read_prior("--prior", options.prior, over, experts)
+                                : eval::uniform_prior(experts.size()));
+    }
+  return mixtures;
+}
+
+/// The losses of every expert alone; not finite where it was not computed on all of the text.
+class Singles {
+ public:
+  explicit Singles(std::size_t experts) : sums_(experts, 0.0) {}
+  void add(const eval::ExpertLosses& losses) {
+    for (std::size_t b = 0; b < losses.sequences(); ++b) {
+      for (std::size_t j = 0; j < sums_.size(); ++j)
+        for (std::size_t t = 0; t < losses.lengths[b]; ++t) sums_[j] += losses.at(j, b, t);
+      tokens_ += losses.lengths[b];
+    }
+  }
+  double loss(std::size_t j) const { return sums_[j] / static_cast<double>(tokens_); }
+
+ private:
+  std::vector<double> sums_;
+  std::size_t tokens_ = 0;
+};
+
+void print_table(const std::vector<eval::Mixture>& mixtures, const std::vector<std::string>& experts,
+                 const Singles& singles) {
+  std::printf("%-16s %-16s %12s %10s %12s\n", "ensemble", "posterior over", "perplexity", "loss", "tokens");
+  for (const auto& m : mixtures)
+    std::printf("%-16s %-16s %12.4f %10.4f %12zu\n", eval::name_of(m.ensemble()).c_str(),
+                eval::name_of(m.over()), m.perplexity(), m.loss(), m.tokens());
+  const auto& first = mixtures.front();
+  std::printf("\nThe posterior's moving average is that of %s over %s.\n",
+              eval::name_of(first.ensemble()).c_str(), eval::name_of(first.over()));
+  std::printf("%-16s %-16s %12s %10s\n", "expert", "posterior", "alone", "loss");
+  for (std::size_t j = 0; j < experts.size(); ++j) {
+    std::printf("%-16s %-16.6f ", experts[j].c_str(), first.average_posterior()[j]);
+    if (std::isfinite(singles.loss(j)))
+      std::printf("%12.4f %10.4f\n", std::exp(singles.loss(j)), singles.loss(j));
+    else
+      std::printf("%12s %10s\n", "-", "-");
+  }
+}
+
+nlohmann::ordered_json result_of(const std::vector<eval::Mixture>& mixtures,
+                                 const std::vector<std::string>& experts, const Singles& singles) {
+  auto results = nlohmann::ordered_json::array(), single = nlohmann::ordered_json::array();
+  for (const auto& m : mixtures)
+    results.push_back({{"ensemble", eval::name_of(m.ensemble())},
+                       {"posterior_over", eval::name_of(m.over())},
+                       {"perplexity", m.perplexity()},
+                       {"loss", m.loss()},
+                       {"posterior", m.batch_posteriors().back()},
+                       {"exp_avg_posterior", m.average_posterior()}});
+  for (std::size_t j = 0; j < experts.size(); ++j)
+    if (std::isfinite(singles.loss(j)))
+      single.push_back(
+          {{"expert", experts[j]}, {"perplexity", std::exp(singles.loss(j))}, {"loss", singles.loss(j)}});
+  return {
+      {"tokens", mixtures.front().tokens()}, {"experts", experts}, {"results", results}, {"single", single}};
+}
+
+template <class Model>
+void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& expert_ids,
+         const MixOptions& options) {
+  const auto dictionary = data::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
+  require(dictionary.fingerprint() == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
+          " (fingerprint ", dictionary.fingerprint(), ") is not the one that ", options.checkpoint,
+          " was trained with (", metadata.vocabulary_fingerprint, ")");
+  const auto experts = names_of(model, expert_ids);
+  const auto dataset =
+      data::open_split(options.data, options.domain, options.split, dictionary.size(), model.text_length());
+  eval::MixSettings settings;
+  settings.experts = expert_ids;
+  settings.sequences = options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());
+  settings.max_batches = options.max_batches;
+  settings.top_k = options.top_k;
+  settings.first_segment =
+      options.first_segment ? options.first_segment : std::max<std::size_t>(1, model.text_length() / 8);
+  if (options.top_k >= experts.size())
+    throw UsageError(concat("--top-k ", options.top_k, " is not less than the ", experts.size(), " experts"));
+  if (settings.first_segment >= model.text_length())
+    throw UsageError(concat("--first-segment ", settings.first_segment, " leaves nothing of sequences of ",
+                            model.text_length(), " tokens"));
+
+  auto mixtures = mixtures_of(options, experts);
+  Singles singles(experts.size());
+  std::ofstream output;
+  if (!options.output.empty()) {
+    output.open(options.output);
+    require(output.good(), "--output: cannot write '", options.output, "'");
+  }
+  const std::size_t blocks = (dataset.blocks() + settings.sequences - 1) / settings.sequences,
+                    batches = settings.max_batches ? std::min(settings.max_batches, blocks) : blocks;
+  std::size_t batch = 0;
+  LiveLine line;
+  eval::mix(model, dataset, settings, mixtures, [&](const eval::ExpertLosses& losses) {
+    if (settings.top_k == 0) singles.add(losses);
+    ++batch;
+    for (const auto& m : mixtures)
+      if (output.is_open())
+        output << nlohmann::ordered_json{{"ensemble", eval::name_of(m.ensemble())},
+                                         {"posterior_over", eval::name_of(m.over())},
+                                         {"batch", batch},
+                                         {"experts", experts},
+                                         {"ppl", m.perplexity()},
+                                         {"posterior", m.batch_posteriors().back()},
+                                         {"exp_avg_posterior", m.average_posterior()}}
+                      .dump()
+               << std::endl;
+    if (line.terminal())
+      line.show(concat("batch ", batch, "/", batches, "  perplexity ", mixtures.front().perplexity()));
+  });
+  line.clear();
+  if (output.is_open()) {
+    output.close();
+    require(output.good(), "--output: cannot write '", options.output, "': is the disk full?");
+  }
+  print_table(mixtures, experts, singles);
+  if (!options.json.empty()) {
+    nlohmann::ordered_json result{{"checkpoint", options.checkpoint},
+                                  {"experiment", metadata.experiment},
+                                  {"domain", options.domain},
+                                  {"split", options.split}};
+    result.update(result_of(mixtures, experts, singles));
+    std::ofstream out(options.json);
+    out << result.dump(2) << "\n";
+    out.close();
+    require(out.good(), "--json: cannot write '", options.json, "'");
+  }
+  if (!options.plot.empty())
+    plot_posterior(options.plot,
+                   concat("Posterior of the experts on ", options.domain, " (", options.split, ", ",
+                          eval::name_of(mixtures.front().ensemble()), " over ",
+                          eval::name_of(mixtures.front().over()), ")"),
+                   experts, mixtures.front());
+}
+
+bool parse_options(int argc, char** argv, MixOptions& options) {
+  namespace po = boost::program_options;
+  CommandLine line{
+      "demix-mix DATA CHECKPOINT --domain NAME [options]",
+      "Scores text with the mixture of a model's experts (of a domain-token model: of its tokens), "
+      "weighted by their\nposterior probability. --mode estimate finds a prior on validation text, "
+      "--mode eval uses it on test text.",
+      "demix-mix data-bin runs/demix/checkpoint_last --domain news --mode estimate --output news.jsonl\n"
+      "  demix-mix data-bin runs/demix/checkpoint_last --domain news --prior news.jsonl",
+      {"data", "checkpoint"}};
+  std::string ensembles, posteriors, experts;
+  std::int64_t top_k = 0, first_segment = 0, batch_size = 0, max_batches = 0, threads = 0;
+  const auto text = [](std::string& variable, const char* name) {
+    return po::value<std::string>(&variable)->value_name(name);
+  };
+  const auto count = [](std::int64_t& variable) { return po::value(&variable)->value_name("N"); };
+  // clang-format off
+  line.options.add_options()
+    ("data", text(options.data, "DIR")->required(), "the data-bin folder (also the first argument)")
+    ("checkpoint", text(options.checkpoint, "DIR")->required(), "the checkpoint (also the second argument)")
+    ("domain", text(options.domain, "NAME")->required(), "the domain of DATA to score")
+    ("mode", text(options.mode, "NAME")->default_value("eval"), "estimate: the first 100 batches of the valid split, updating_prior; "
+     "eval: the test split, cached_prior. The options below override each")
+    ("split", text(options.split, "NAME"), "train, valid or test")
+    ("ensemble", text(ensembles, "A,B,..."), "one or more of simple_average (no posterior), uniform_prior, updating_prior "
+     "(the moving average of the posteriors so far, a new batch weighs 0.3) and cached_prior (--prior)")
+    ("posterior", text(posteriors, "A,B")->default_value("prefix"), "what the posterior of a token looks at: prefix, all tokens before it in "
+     "its sequence; previous_token, the one before it; or both")
+    ("prior", text(options.prior, "P,P,...|FILE"), "for cached_prior: probabilities in the order of the experts, or the --output of an estimate")
+    ("experts", text(experts, "A,B,..."), "mix these only: NAME, or CHECKPOINT:NAME from another checkpoint with the same body; "
+     "=NEW behind either gives it another name (default: all)")
+    ("top-k", count(top_k), "behind its first segment, a sequence is scored by its N most probable experts only")
+    ("first-segment", count(first_segment), "tokens of the first segment (default: an eighth of a sequence)")
+    ("batch-size", count(batch_size), "sequences per batch (default: about 2048 tokens)")
+    ("max-batches", count(max_batches), "score the first N batches only; 0: all")
+    ("output", text(options.output, "FILE"), "write an object per batch (ppl, posterior, exp_avg_posterior) as JSON lines")
+    ("json", text(options.json, "FILE"), "also write the final result as JSON")
+    ("plot", text(options.plot, "FILE"), "draw the posterior over positions and batches, .svg or .png (needs gnuplot)")
+    ("threads", count(threads), "processor threads (default: OMP_NUM_THREADS, or all)");
+  // clang-format on
+  po::variables_map values;
+  if (!line.parse(argc, argv, values)) return false;
+  const bool estimate = require_one_of("--mode", options.mode, {"estimate", "eval"}) == "estimate";
+  if (!values.count("split")) options.split = estimate ? "valid" : "test";
+  require_one_of("--split", options.split, {"train", "valid", "test"});
+  if (!values.count("ensemble")) ensembles = estimate ? "updating_prior" : "cached_prior";
+  for (const auto& name : split_list("--ensemble", ensembles)) {
+    const auto& all = eval::ensemble_names();
+    const auto at = std::find(all.begin(), all.end(), require_one_of("--ensemble", name, all)) - all.begin();
+    options.ensembles.push_back(static_cast<Ensemble>(at));
+  }
+  for (const auto& name : split_list("--posterior", posteriors))
+    options.posteriors.push_back(eval::posterior_over("--posterior", name));
+  if (values.count("experts")) options.experts = split_list("--experts", experts);
+
+  const bool cached =
+      std::count(options.ensembles.begin(), options.ensembles.end(), Ensemble::cached_prior) > 0;
+  if (cached && options.prior.empty())
+    throw UsageError("cached_prior needs --prior: the --output of a run with --mode estimate, or numbers");
+  if (!cached && !options.prior.empty()) throw UsageError("--prior is for --ensemble cached_prior");
+  options.top_k = values.count("top-k") ? require_at_least("--top-k", top_k, 1) : 0;
+  options.first_segment =
+      values.count("first-segment") ? require_at_least("--first-segment", first_segment, 1) : 0;
+  if (options.first_segment > 0 && options.top_k == 0) throw UsageError("--first-segment is for --top-k");
+  if (options.top_k > 0 && (options.ensembles.size() > 1 || options.posteriors.size() > 1 ||
+                            options.ensembles.front() == Ensemble::simple_average))
+    throw UsageError(
+        "--top-k follows one posterior: give one --ensemble, not simple_average, and one --posterior");
+  options.batch_size = values.count("batch-size") ? require_at_least("--batch-size", batch_size, 1) : 0;
+  options.max_batches = values.count("max-batches") ? require_at_least("--max-batches", max_batches, 0)
+                        : estimate                  ? 100
+                                                    : 0;
+  if (!options.plot.empty()) require_plot_name(options.plot);
+  if (values.count("threads"))
+    omp_set_num_threads(static_cast<int>(require_at_least("--threads", threads, 1)));
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_program("demix-mix", [&] {
+    MixOptions options;
+    if (!parse_options(argc, argv, options)) return 0;
+    device::Cpu device;
+    eval::with_experts(device, options.checkpoint, options.experts,
+                       [&](auto& model, const auto& metadata, const auto& experts) {
+                         mix(model, metadata, experts, options);
+                       });
+    return 0;
+  });
+}
