@@ -19,6 +19,7 @@ for name in ("data", "comm", "optim", "checkpoint"):
 for name in ("train", "eval", "adapt"):
     BELOW[name] = BELOW["model"] | {"model", "data", "comm", "optim", "checkpoint"}
 BELOW["train"] |= {"eval"}
+BELOW["adapt"] |= {"train", "eval"}
 MOST_LINES = 400
 
 
