@@ -62,22 +62,22 @@ void write_state(const hdf5::Object& file, const Metadata& metadata, Model& mode
   }
 }
 
+inline void make_directory(const std::filesystem::path& path) {
+  std::error_code code;
+  std::filesystem::create_directory(path, code);
+  durable::check(code, path, "create this directory");
+}
+
 template <class Model>
 void write_directory(const std::filesystem::path& directory, const Metadata& metadata, Model& model,
                      const TrainingState<Model>* state) {
-  const auto make = [](const std::filesystem::path& path) {
-    std::error_code code;
-    std::filesystem::create_directory(path, code);
-    durable::check(code, path, "create this directory");
-  };
   const auto& values = std::as_const(model).values();
-  make(directory);
   write_file(model_file(directory), model.layout().shared.parameters().size(), [&](const hdf5::Object& file) {
     metadata_detail::write(file, metadata, Model::has_experts ? metadata.domains.size() : 0);
     hdf5::write_region(model.device(), file, model.layout().shared, values.region(0));
   });
   if constexpr (Model::has_experts) {
-    make(directory / "experts");
+    make_directory(directory / "experts");
     for (std::size_t d = 0; d < metadata.domains.size(); ++d)
       write_file(expert_file(directory, metadata.domains[d]), model.layout().expert.parameters().size(),
                  [&](const hdf5::Object& file) {
@@ -89,7 +89,28 @@ void write_directory(const std::filesystem::path& directory, const Metadata& met
   if (state)
     write_file(state_file(directory), 1 + state->moments.size(),
                [&](const hdf5::Object& file) { write_state(file, metadata, model, *state); });
-  durable::sync(directory);
+}
+
+/// The directory `final_path`, filled by write(directory), which appears complete and on the disk, or not at
+/// all: a killed process leaves at most a hidden ".NAME.partial" beside it, which the next of the same name
+/// replaces. Throws Error when something has that name already, or when writing fails, then without a trace.
+template <class Write>
+void write_checkpoint(const std::filesystem::path& final_path, Write write) {
+  const auto path = final_path.has_filename() ? final_path : final_path.parent_path();
+  const auto partial = durable::partial(path);
+  std::error_code ignored;
+  require(!std::filesystem::exists(std::filesystem::symlink_status(path, ignored)), path.string(),
+          ": exists already; a checkpoint never replaces another, remove it or choose another name");
+  durable::remove_all(partial);
+  try {
+    make_directory(partial);
+    write(partial);
+    durable::sync(partial);
+    durable::rename(partial, path);
+  } catch (...) {
+    std::filesystem::remove_all(partial, ignored);
+    throw;
+  }
 }
 
 }  // namespace checkpoint_detail
@@ -102,19 +123,9 @@ template <class Model>
 void save(const std::filesystem::path& final_path, const Metadata& metadata, Model& model,
           const TrainingState<Model>* state) {
   checkpoint_detail::require_matching(metadata, model);
-  const auto path = final_path.has_filename() ? final_path : final_path.parent_path();
-  const auto partial = durable::partial(path);
-  std::error_code ignored;
-  require(!std::filesystem::exists(std::filesystem::symlink_status(path, ignored)), path.string(),
-          ": exists already; a checkpoint never replaces another, remove it or choose another name");
-  durable::remove_all(partial);
-  try {
-    checkpoint_detail::write_directory(partial, metadata, model, state);
-    durable::rename(partial, path);
-  } catch (...) {
-    std::filesystem::remove_all(partial, ignored);
-    throw;
-  }
+  checkpoint_detail::write_checkpoint(final_path, [&](const std::filesystem::path& directory) {
+    checkpoint_detail::write_directory(directory, metadata, model, state);
+  });
 }
 
 /// Reads the shared parameters. `metadata` are the checkpoint's. Throws Error unless architecture, names and

@@ -80,10 +80,12 @@ inline constexpr unsigned help_columns = 110;
 
 /// What a program accepts, and how it says so.
 struct CommandLine {
-  std::string usage;                         // "demix-eval DATA CHECKPOINT [options]"
-  std::string purpose;                       // one or two sentences
-  std::string example;                       // a command that works, shown by --help
-  std::vector<std::string> positional = {};  // names of options that also stand without a dash, in order
+  std::string usage;    // "demix-eval DATA CHECKPOINT [options]"
+  std::string purpose;  // one or two sentences
+  std::string example;  // a command that works, shown by --help
+  /// Names of options that also stand without a dash, in order; the last one may end in "..." and takes the
+  /// rest.
+  std::vector<std::string> positional = {};
   boost::program_options::options_description options{help_columns};
 
   std::vector<std::string> names() const {
@@ -106,7 +108,11 @@ struct CommandLine {
                           "read further options from an ini file of 'name = value' lines")("help,h",
                                                                                            "print this text");
     po::positional_options_description order;
-    for (const auto& name : positional) order.add(name.c_str(), 1);
+    for (const auto& name : positional)
+      if (name.ends_with("..."))
+        order.add(name.substr(0, name.size() - 3).c_str(), -1);
+      else
+        order.add(name.c_str(), 1);
     try {
       const auto style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
       po::store(po::command_line_parser(argc, argv).options(options).positional(order).style(style).run(),
