@@ -163,7 +163,7 @@ class AdaptingInterrupted(AdaptTest):
         base, run_dir = self.base("demix"), self.folder / "run"
         child = subprocess.Popen(adapt_command(self.data, base, run_dir, "feedforward", "--max-update", 100000),
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while not (run_dir / "metrics.jsonl").exists():
+        while child.poll() is None and not (run_dir / "metrics.jsonl").exists():
             time.sleep(0.01)
         child.send_signal(signal.SIGTERM)
         _, errors = child.communicate(timeout=60)
