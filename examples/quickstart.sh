@@ -2,17 +2,12 @@
 # From a fresh clone to a table that compares four language models. Run it with --help.
 set -euo pipefail
 
-# What is trained, and how long. The number of updates is the time that --minutes leaves for training, at the
+# What is trained: recipe.txt; and how long. The number of updates is the time that --minutes leaves for training, at the
 # speed measured on 2 cores; it is the same for all models, which see the same number of tokens.
 readonly DEFAULT_MINUTES=25
 readonly RESERVED_MINUTES=10       # installing, building, fetching, preparing, evaluating
 readonly UPDATES_PER_MINUTE=65     # of one model
-readonly MAX_BYTES_PER_DOMAIN=4000000
-readonly PREPARE_OPTIONS=(--vocab-size 4096 --valid-fraction 0.01 --test-fraction 0.02 --seed 1)
-readonly MODEL_OPTIONS=(--arch transformer_lm --layers 4 --d-model 192 --heads 6 --d-ffn 768 --activation gelu
-  --positions learned --dropout 0 --tokens-per-sample 128)
-readonly TRAIN_OPTIONS=(--batch-size 8 --update-freq 1 --lr 2e-3 --validate-interval-updates 0
-  --max-valid-steps 10 --save-interval-updates 50 --keep-interval-updates 1 --log-interval 10 --seed 1)
+readonly SEED=1
 readonly MODELS=(dense unbalanced domain-token demix)  # as in demix-train-MODEL
 
 usage() {
@@ -40,6 +35,13 @@ clock() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly repository
 readonly programs=$repository/build/release/examples
+# recipe NAME: the options that recipe.txt has under this name.
+recipe() { sed -n "s/^$1 //p" "$repository/examples/recipe.txt"; }
+read -ra TEXT_OPTIONS <<<"$(recipe text)"
+read -ra PREPARE_OPTIONS <<<"$(recipe prepare)"
+read -ra MODEL_OPTIONS <<<"$(recipe model)"
+read -ra TRAIN_OPTIONS <<<"$(recipe train) --seed $SEED"
+readonly TEXT_OPTIONS PREPARE_OPTIONS MODEL_OPTIONS TRAIN_OPTIONS
 text=
 minutes=$DEFAULT_MINUTES
 output=$repository/quickstart-run
@@ -137,9 +139,9 @@ timed build build_programs
 
 if [[ -z $text ]]; then
   text=$output/text
-  step text "$text" "at most $MAX_BYTES_PER_DOMAIN bytes per domain" \
+  step text "$text" "${TEXT_OPTIONS[*]}" \
     python3 -B "$repository/examples/corpus/build_corpus.py" "$text" --cache "$output/packages" \
-    --max-bytes-per-domain "$MAX_BYTES_PER_DOMAIN"
+    "${TEXT_OPTIONS[@]}"
 fi
 
 data_settings="$text $(find "$text" -type f -printf '%P %s %T@\n' | sort | cksum) ${PREPARE_OPTIONS[*]}"

@@ -57,7 +57,7 @@ class Script(unittest.TestCase):
     def setUp(self):
         self.root = Path(self.enter(tempfile.TemporaryDirectory()))
         (self.root / "examples/corpus").mkdir(parents=True)
-        for name in ("quickstart.sh", "quickstart_table.py"):
+        for name in ("quickstart.sh", "quickstart_table.py", "recipe.txt"):
             shutil.copy(EXAMPLES / name, self.root / "examples" / name)
         self.script("cmake/install_dependencies.sh", "#!/bin/sh\n")
         self.script("bin/cmake", CMAKE)
