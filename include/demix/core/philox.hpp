@@ -41,6 +41,12 @@ DEMIX_HOST_DEVICE inline float uniform_unit(std::uint32_t word) {
 }
 
 /// What a counter's last word says its numbers are used for.
-enum class RandomStream : std::uint32_t { initialization = 1, shuffling = 2, dropout = 3, splitting = 4 };
+enum class RandomStream : std::uint32_t {
+  initialization = 1,
+  shuffling = 2,
+  dropout = 3,
+  splitting = 4,
+  sampling = 5
+};
 
 }  // namespace demix
