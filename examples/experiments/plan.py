@@ -195,10 +195,9 @@ def steps_of(places: Places, recipe: Recipe, seeds: list[int]) -> Iterator[Step]
     for seed in seeds:
         for domain in recipe.train_domains:
             yield mix_step(seed, "removal", domain, without=domain)
-    for seed in seeds:
-        for new in recipe.novel_domains:
-            for domain in recipe.train_domains:
-                yield mix_step(seed, "adaptation, old domains", domain, adapted("demix", new))
+    for new in recipe.novel_domains:
+        for domain in recipe.train_domains:
+            yield mix_step(seeds[0], "adaptation, old domains", domain, adapted("demix", new))
     for removed in recipe.train_domains:
         for domain in recipe.train_domains:
             if domain != removed:
