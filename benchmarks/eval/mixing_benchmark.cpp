@@ -1,0 +1,94 @@
+// What scoring with E experts costs, in forward passes of one expert, on the CPU: all experts, and the k most
+// probable ones behind the first segment.
+//
+//   benchmark_mixing --experts 8
+//
+// prints, for each, seconds and the ratio to one expert's pass over the same batch.
+
+#include <cstdio>
+
+#include "axes.hpp"
+#include "demix/core/options.hpp"
+#include "demix/eval/mix.hpp"
+#include "demix/model/experiments.hpp"
+
+namespace demix::benchmarks {
+namespace {
+
+Batch random_batch(std::size_t sequences, std::size_t length, std::size_t vocabulary) {
+  Batch batch;
+  batch.sequence_length = length;
+  for (std::size_t i = 0; i < sequences * length; ++i) {
+    const auto random = philox(Seed{1}, static_cast<std::uint32_t>(i), 0, 0, 0);
+    batch.source.push_back(static_cast<Token>(3 + random.word[0] % (vocabulary - 3)));
+    batch.target.push_back(static_cast<Token>(3 + random.word[1] % (vocabulary - 3)));
+  }
+  batch.segments.push_back({DomainId{0}, 0, sequences});
+  return batch;
+}
+
+int run(int argc, char** argv) {
+  namespace po = boost::program_options;
+  const auto count = [](std::size_t n) { return po::value<std::size_t>()->default_value(n); };
+  CommandLine line{"benchmark_mixing [options]", "Times scoring by the experts of a DEMix gelu model.",
+                   "benchmark_mixing --experts 8 --layers 4 --d-model 192 --heads 6"};
+  line.options.add_options()("experts", count(8), "E")("layers", count(4), "blocks")(
+      "d-model", count(192), "width")("heads", count(6), "attention heads")(
+      "vocabulary", count(4096), "tokens of the dictionary")("tokens-per-sample", count(128),
+                                                             "length of a sequence")(
+      "sequences", count(16), "sequences of a batch")("tries", count(5), "the fastest of so many is taken");
+  po::variables_map values;
+  if (!line.parse(argc, argv, values)) return 0;
+  const auto value = [&](const char* name) { return values[name].as<std::size_t>(); };
+
+  ModelConfig config = architecture("transformer_lm_gpt3_small");
+  config.layers = value("layers");
+  config.d_model = value("d-model");
+  config.heads = value("heads");
+  config.d_ffn = 4 * config.d_model;
+  config.vocabulary = value("vocabulary");
+  config.tokens_per_sample = value("tokens-per-sample");
+  std::vector<std::string> names;
+  std::vector<DomainId> experts;
+  for (std::size_t e = 0; e < value("experts"); ++e) {
+    names.push_back(std::to_string(e));
+    experts.push_back(DomainId(static_cast<int>(e)));
+  }
+  device::Cpu cpu;
+  DEMixModel<device::Cpu, Fp32, ops::Gelu> model(cpu, config, names, Seed{1});
+  const Batch batch = random_batch(value("sequences"), config.tokens_per_sample, config.vocabulary);
+  const std::vector<bool> asked(experts.size(), true);
+
+  // Before timing: all experts start alike, so each says what the first one says.
+  const auto alone = model.token_losses(batch);
+  const auto together = eval::expert_losses(model, batch, experts, asked);
+  for (std::size_t j = 0; j < experts.size(); ++j)
+    for (std::size_t r = 0; r < batch.rows(); ++r)
+      require(std::fabs(together.values[j * batch.rows() + r] - static_cast<double>(alone[r])) < 1e-4,
+              "expert ", j, " has the loss ", together.values[j * batch.rows() + r], " at row ", r,
+              ", expected ", alone[r]);
+
+  const int tries = static_cast<int>(value("tries"));
+  const double one = fastest(tries, [&] { model.token_losses(batch); });
+  std::printf("%-28s %10.4f s\n", "one expert", one);
+  const auto report = [&](const std::string& name, double seconds) {
+    std::printf("%-28s %10.4f s  %6.3f passes of one\n", name.c_str(), seconds, seconds / one);
+  };
+  report(concat("all ", experts.size(), " experts"),
+         fastest(tries, [&] { eval::expert_losses(model, batch, experts, asked); }));
+  const eval::Mixture mixture(eval::Ensemble::uniform_prior, eval::PosteriorOver::prefix,
+                              eval::uniform_prior(experts.size()));
+  const std::size_t first_segment = std::max<std::size_t>(1, config.tokens_per_sample / 8);
+  for (std::size_t k = 1; k < experts.size(); k *= 2)
+    report(concat("the ", k, " most probable"), fastest(tries, [&] {
+             eval::most_probable_expert_losses(model, batch, experts, mixture, k, first_segment);
+           }));
+  return 0;
+}
+
+}  // namespace
+}  // namespace demix::benchmarks
+
+int main(int argc, char** argv) {
+  return demix::run_program("benchmark_mixing", [&] { return demix::benchmarks::run(argc, argv); });
+}
