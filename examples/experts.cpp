@@ -7,7 +7,6 @@
 
 #include <cstdio>
 #include <fstream>
-#include <iterator>
 
 #include "demix/checkpoint/compose.hpp"
 #include "demix/core/hash.hpp"
@@ -22,36 +21,38 @@ struct ExpertsOptions {
   std::vector<std::string> experts;
 };
 
-std::size_t count_values(const std::vector<ParameterInfo>& parameters) {
-  std::size_t count = 0;
-  for (const auto& parameter : parameters) count += parameter.size();
-  return count;
-}
-
 /// The FNV-1a hash of a file's bytes: equal files have equal hashes.
 std::string content_hash(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
-  require(file.good() || file.eof(), path.string(), ": cannot be read");
+  std::string buffer(std::size_t{1} << 20, '\0');
+  std::uint64_t hash = fnv1a("");
+  while (file.good()) {
+    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
+    hash = fnv1a({buffer.data(), static_cast<std::size_t>(file.gcount())}, hash);
+  }
+  require(file.eof(), path.string(), ": cannot be read");
   char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(fnv1a(bytes)));
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
   return text;
 }
 
 void list(const std::filesystem::path& path) {
-  const auto metadata = checkpoint::compose_detail::metadata_of_experts(path);
+  const auto metadata = checkpoint::read_metadata(path);
   const auto body = checkpoint::hdf5::open_file(checkpoint::model_file(path));
   std::printf(
-      "experiment    %s, step %llu\narchitecture  %s\nvocabulary    %s\nbody          %zu parameters\n\n",
+      "experiment    %s, step %llu\narchitecture  %s\nvocabulary    %s\nbody          %zu parameters\n",
       metadata.experiment.c_str(), static_cast<unsigned long long>(metadata.step),
       metadata.config.describe().c_str(), metadata.vocabulary_fingerprint.c_str(),
-      count_values(checkpoint::hdf5::stored_parameters(body)));
-  std::printf("%-24s %12s %14s  %s\n", "expert", "parameters", "bytes", "hash of the file");
+      checkpoint::hdf5::stored_layout(body).size());
+  if (!checkpoint::has_experts(path)) {
+    std::printf("experts       none\n");
+    return;
+  }
+  std::printf("\n%-24s %12s %14s  %s\n", "expert", "parameters", "bytes", "hash of the file");
   for (const auto& name : metadata.domains) {
     const auto file = checkpoint::expert_file(path, name);
-    const auto parameters =
-        checkpoint::hdf5::stored_parameters(checkpoint::open_expert(file, metadata, name));
-    std::printf("%-24s %12zu %14llu  %s\n", name.c_str(), count_values(parameters),
+    const auto layout = checkpoint::hdf5::stored_layout(checkpoint::open_expert(file, metadata, name));
+    std::printf("%-24s %12zu %14llu  %s\n", name.c_str(), layout.size(),
                 static_cast<unsigned long long>(std::filesystem::file_size(file)),
                 content_hash(file).c_str());
   }
@@ -87,7 +88,7 @@ void run(const ExpertsOptions& options) {
     throw UsageError(command == "merge" ? "merge needs --as, the name of the average" : "--as is for merge");
   if (command == "list") {
     expect(experts.empty(), "no names");
-    return list(path);
+    return list(std::filesystem::weakly_canonical(path));
   }
   if (command == "add") {
     expect(!experts.empty(), "one or more CHECKPOINT:NAME or CHECKPOINT:NAME=NEW");

@@ -4,7 +4,9 @@
 // written appears complete or not at all, as by checkpoint::save.
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,10 +17,49 @@ namespace demix::checkpoint {
 
 namespace compose_detail {
 
+/// Where a path leads now. Reading by this name reads one step's files, also while a trainer moves its link
+/// checkpoint_last.
+inline std::filesystem::path resolve(const std::filesystem::path& path) {
+  std::error_code code;
+  auto resolved = std::filesystem::weakly_canonical(path, code);
+  durable::check(code, path, "follow this path");
+  return resolved;
+}
+
+/// A checkpoint with experts: what to make others of.
+struct Base {
+  /// Throws Error for one that cannot be read, or has no experts.
+  explicit Base(const std::filesystem::path& path)
+      : checkpoint(resolve(path)), metadata(experts_detail::read_expert_metadata(checkpoint)) {
+    for (const auto& domain : metadata.domains) experts.push_back({checkpoint, domain, domain});
+  }
+
+  /// Throws UsageError unless `name` is one of the experts.
+  void require_expert(const std::string& name) const { require_one_of("expert", name, metadata.domains); }
+
+  std::filesystem::path checkpoint;
+  Metadata metadata;
+  std::vector<ExpertSource> experts;
+};
+
+inline void require_distinct(const std::vector<std::string>& names) {
+  std::set<std::string> seen;
+  for (const auto& name : names)
+    if (!seen.insert(name).second) throw UsageError(concat("expert '", name, "' is named twice"));
+}
+
+/// Throws Error when writing `out` would change `checkpoint`, because it lies in it.
+inline void require_outside(const std::filesystem::path& out, const std::filesystem::path& checkpoint) {
+  const auto way = resolve(durable::parent(out)).lexically_relative(resolve(checkpoint));
+  require(way.empty() || *way.begin() == "..", out.string(), ": lies in the checkpoint ", checkpoint.string(),
+          ", which must stay as it is; choose another place");
+}
+
 /// Copies parameters from one file to the other, one at a time; a damaged one is an Error.
 inline void copy_parameters(const hdf5::Object& from, const hdf5::Object& to) {
   device::Cpu device;
-  for (const auto& parameter : hdf5::stored_parameters(from))
+  const auto layout = hdf5::stored_layout(from);
+  for (const auto& parameter : layout.parameters())
     hdf5::write_parameter(device, to, parameter, experts_detail::read_values(from, parameter).data());
 }
 
@@ -32,17 +73,11 @@ void write_expert_file(const std::filesystem::path& path, const Metadata& metada
   });
 }
 
-/// Opens a source's expert and throws Error unless every value can be read and the shapes are those of
-/// `like`.
-inline hdf5::Object open_sound_expert(const ExpertSource& source, const Metadata& metadata,
-                                      const std::vector<ParameterInfo>& like) {
+/// Opens a source's expert. Throws Error when it is of another model, or a value cannot be read.
+inline hdf5::Object open_sound_expert(const ExpertSource& source, const Metadata& metadata) {
   auto file = open_expert(expert_file(source.checkpoint, source.domain), metadata, source.domain);
-  const auto parameters = hdf5::stored_parameters(file);
-  bool same = like.empty() || parameters.size() == like.size();
-  for (std::size_t p = 0; same && p < like.size(); ++p)
-    same = experts_detail::same_shape(parameters[p], like[p]);
-  require(same, file.name, ": its parameters are not those of the model's other experts");
-  for (const auto& parameter : parameters) experts_detail::read_values(file, parameter);
+  const auto layout = hdf5::stored_layout(file);
+  for (const auto& parameter : layout.parameters()) experts_detail::read_values(file, parameter);
   return file;
 }
 
@@ -54,29 +89,10 @@ inline void copy_durably(const std::filesystem::path& from, const std::filesyste
   durable::sync(to);
 }
 
-inline Metadata metadata_of_experts(const std::filesystem::path& checkpoint) {
-  const auto metadata = read_metadata(checkpoint);
-  require(hdf5::read_attribute<std::uint64_t>(hdf5::open_file(model_file(checkpoint)), "experts") > 0,
-          checkpoint.string(), ": a ", metadata.experiment, " model has no experts");
-  return metadata;
-}
-
-inline std::vector<ExpertSource> all_experts(const std::filesystem::path& checkpoint,
-                                             const Metadata& metadata) {
-  std::vector<ExpertSource> sources;
-  for (const auto& domain : metadata.domains) sources.push_back({checkpoint, domain, domain});
-  return sources;
-}
-
-/// Throws UsageError unless `name` is an expert of the model.
-inline void require_expert(const Metadata& metadata, const std::string& name) {
-  require_one_of("expert", name, metadata.domains);
-}
-
 inline void write_model(const std::filesystem::path& out, const Metadata& metadata, std::uint64_t experts,
                         const std::vector<hdf5::Object>& parts) {
   std::size_t members = 0;
-  for (const auto& part : parts) members += hdf5::stored_parameters(part).size();
+  for (const auto& part : parts) members += hdf5::members(part).size();
   checkpoint_detail::write_file(model_file(out), members, [&](const hdf5::Object& file) {
     metadata_detail::write(file, metadata, experts);
     for (const auto& part : parts) copy_parameters(part, file);
@@ -89,113 +105,127 @@ template <class WriteMore>
 void compose(const std::filesystem::path& out, const std::filesystem::path& body,
              const std::vector<ExpertSource>& experts, bool with_state, const std::string& more,
              WriteMore write_more) {
-  Metadata metadata = metadata_of_experts(body);
+  const Base base(body);
+  Metadata metadata = base.metadata;
   metadata.domains.clear();
   for (const auto& expert : experts) metadata.domains.push_back(expert.name);
   if (!more.empty()) metadata.domains.push_back(more);
   require_domain_names(metadata.domains);
+  require_outside(out, base.checkpoint);
+  for (const auto& expert : experts) require_outside(out, expert.checkpoint);
   checkpoint_detail::write_checkpoint(out, [&](const std::filesystem::path& directory) {
     std::vector<hdf5::Object> parts;
-    parts.push_back(hdf5::open_file(model_file(body)));
+    parts.push_back(hdf5::open_file(model_file(base.checkpoint)));
     write_model(directory, metadata, metadata.domains.size(), parts);
     checkpoint_detail::make_directory(directory / "experts");
-    std::vector<ParameterInfo> like;
-    for (const auto& expert : experts) {
-      const auto file = open_sound_expert(expert, metadata, like);
-      like = hdf5::stored_parameters(file);
-      const auto path = expert_file(directory, expert.name);
-      if (expert.name == expert.domain)
-        copy_durably(expert_file(expert.checkpoint, expert.domain), path);
+    RegionLayout first;
+    for (const auto& [checkpoint, domain, name] : experts) {
+      const ExpertSource source{resolve(checkpoint), domain, name};
+      const auto file = open_sound_expert(source, metadata);
+      if (first.parameters().empty()) first = hdf5::stored_layout(file);
+      hdf5::require_region(file, first);
+      const auto path = expert_file(directory, name);
+      if (name == domain)
+        copy_durably(expert_file(source.checkpoint, domain), path);
       else
-        write_expert_file(path, metadata, expert.name, like.size(),
+        write_expert_file(path, metadata, name, first.parameters().size(),
                           [&](const hdf5::Object& renamed) { copy_parameters(file, renamed); });
     }
     if (!more.empty()) write_more(expert_file(directory, more), metadata);
     durable::sync(directory / "experts");
-    if (with_state && std::filesystem::exists(state_file(body)))
-      copy_durably(state_file(body), state_file(directory));
+    if (with_state && std::filesystem::exists(state_file(base.checkpoint)))
+      copy_durably(state_file(base.checkpoint), state_file(directory));
   });
 }
 
 }  // namespace compose_detail
 
 /// Writes the checkpoint `out`: the body of `body` with exactly these experts, in this order. An expert that
-/// keeps its name keeps its file byte for byte. with_state: state.h5 goes along unchanged; it serves resuming
-/// while the list of experts is the one that it was saved with. Does not ask whether the experts were trained
-/// with this body: see require_same_body. Throws Error for experts of another architecture or vocabulary, for
-/// damaged files, and when `out` exists.
+/// keeps its name keeps its file byte for byte. with_state: state.h5 goes along unchanged and unread; it
+/// serves resuming while the list of experts is the one that it was saved with. Does not ask whether the
+/// experts were trained with this body: see require_same_body. Throws Error for experts of another
+/// architecture or vocabulary, for damaged files, and when `out` exists or lies in a checkpoint that is read.
 inline void compose(const std::filesystem::path& out, const std::filesystem::path& body,
                     const std::vector<ExpertSource>& experts, bool with_state = false) {
   compose_detail::compose(out, body, experts, with_state, "", [](const auto&, const auto&) {});
 }
 
 /// `checkpoint` with further experts behind its own. Throws Error when a body is another one, or a name is
-/// taken.
+/// taken; otherwise like compose.
 inline void add_experts(const std::filesystem::path& checkpoint, const std::vector<ExpertSource>& added,
                         const std::filesystem::path& out) {
-  const auto metadata = compose_detail::metadata_of_experts(checkpoint);
-  auto experts = compose_detail::all_experts(checkpoint, metadata);
+  const compose_detail::Base base(checkpoint);
+  auto experts = base.experts;
+  std::set<std::filesystem::path> same_body{base.checkpoint};
   for (const auto& source : added) {
-    compose_detail::require_expert(compose_detail::metadata_of_experts(source.checkpoint), source.domain);
-    require_same_body(checkpoint, source.checkpoint);
+    const compose_detail::Base other(source.checkpoint);
+    other.require_expert(source.domain);
+    if (same_body.insert(other.checkpoint).second) require_same_body(base.checkpoint, other.checkpoint);
     for (const auto& expert : experts)
       require(expert.name != source.name, checkpoint.string(), ": it has an expert '", source.name,
               "' already; CHECKPOINT:", source.domain, "=NEW adds yours under another name");
-    experts.push_back(source);
+    experts.push_back({other.checkpoint, source.domain, source.name});
   }
-  compose(out, checkpoint, experts, true);
+  compose(out, base.checkpoint, experts, true);
 }
 
-/// `checkpoint` without these experts. Throws UsageError for a name that it does not have, and when none
-/// would be left.
+/// `checkpoint` without these experts. Throws UsageError for a name that it does not have or that stands
+/// twice, and when no expert would be left; otherwise like compose.
 inline void remove_experts(const std::filesystem::path& checkpoint, const std::vector<std::string>& names,
                            const std::filesystem::path& out) {
-  const auto metadata = compose_detail::metadata_of_experts(checkpoint);
-  auto experts = compose_detail::all_experts(checkpoint, metadata);
+  const compose_detail::Base base(checkpoint);
+  auto experts = base.experts;
+  compose_detail::require_distinct(names);
   for (const auto& name : names) {
-    compose_detail::require_expert(metadata, name);
+    base.require_expert(name);
     std::erase_if(experts, [&](const auto& expert) { return expert.name == name; });
   }
   if (experts.empty()) throw UsageError(concat(checkpoint.string(), ": a model needs at least one expert"));
-  compose(out, checkpoint, experts, true);
+  compose(out, base.checkpoint, experts, true);
 }
 
 /// `checkpoint` with expert `name` known as `new_name`. Throws like the others.
 inline void rename_expert(const std::filesystem::path& checkpoint, const std::string& name,
                           const std::string& new_name, const std::filesystem::path& out) {
-  const auto metadata = compose_detail::metadata_of_experts(checkpoint);
-  compose_detail::require_expert(metadata, name);
-  auto experts = compose_detail::all_experts(checkpoint, metadata);
+  const compose_detail::Base base(checkpoint);
+  base.require_expert(name);
+  if (name == new_name) throw UsageError(concat("rename: '", name, "' is its name already"));
+  auto experts = base.experts;
   for (auto& expert : experts)
     if (expert.name == name) expert.name = new_name;
-  compose(out, checkpoint, experts);
+  compose(out, base.checkpoint, experts);
 }
 
 /// `checkpoint` with a further expert whose parameters are the weighted average of those named, computed in
-/// double. The weights are divided by their sum. Throws UsageError for weights that are not positive.
+/// double. The weights are divided by their sum. Throws UsageError for weights that are not positive, and for
+/// fewer than two names or one that stands twice; otherwise like compose.
 inline void merge_experts(const std::filesystem::path& checkpoint,
                           const std::vector<std::pair<std::string, double>>& weights,
                           const std::string& new_name, const std::filesystem::path& out) {
-  const auto metadata = compose_detail::metadata_of_experts(checkpoint);
+  const compose_detail::Base base(checkpoint);
+  require_domain_name(new_name);
+  std::vector<std::string> names;
   double total = 0;
   for (const auto& [name, weight] : weights) {
-    compose_detail::require_expert(metadata, name);
-    if (!(weight > 0) || !std::isfinite(weight))
+    base.require_expert(name);
+    if (!(weight > 0))
       throw UsageError(
           concat("merge: the weight of '", name, "' is ", weight, ", expected a positive number"));
+    names.push_back(name);
     total += weight;
   }
-  if (weights.size() < 2) throw UsageError("merge: an average needs two experts or more");
-  const auto experts = compose_detail::all_experts(checkpoint, metadata);
-  const auto write = [&](const std::filesystem::path& path, const Metadata& composed) {
+  if (!std::isfinite(total)) throw UsageError(concat("merge: the sum of the weights is ", total));
+  if (names.size() < 2) throw UsageError("merge: an average needs two experts or more");
+  compose_detail::require_distinct(names);
+  const auto write = [&](const std::filesystem::path& path, const Metadata& metadata) {
     std::vector<hdf5::Object> files;
-    for (const auto& [name, weight] : weights)
-      files.push_back(open_expert(expert_file(checkpoint, name), metadata, name));
-    const auto parameters = hdf5::stored_parameters(files.front());
+    for (const auto& name : names)
+      files.push_back(open_expert(expert_file(base.checkpoint, name), metadata, name));
+    const auto layout = hdf5::stored_layout(files.front());
     compose_detail::write_expert_file(
-        path, composed, new_name, parameters.size(), [&](const hdf5::Object& file) {
+        path, metadata, new_name, layout.parameters().size(), [&](const hdf5::Object& file) {
           device::Cpu device;
-          for (const auto& parameter : parameters) {
+          for (const auto& parameter : layout.parameters()) {
             std::vector<double> sum(parameter.size(), 0.0);
             for (std::size_t i = 0; i < files.size(); ++i) {
               const auto values = experts_detail::read_values(files[i], parameter);
@@ -207,17 +237,20 @@ inline void merge_experts(const std::filesystem::path& checkpoint,
           }
         });
   };
-  compose_detail::compose(out, checkpoint, experts, false, new_name, write);
+  compose_detail::compose(out, base.checkpoint, base.experts, false, new_name, write);
 }
 
 /// The body and one expert as a dense model: the checkpoint `out` of experiment "dense", with one domain.
+/// Throws like the others.
 inline void extract_expert(const std::filesystem::path& checkpoint, const std::string& name,
                            const std::filesystem::path& out) {
-  Metadata metadata = compose_detail::metadata_of_experts(checkpoint);
-  compose_detail::require_expert(metadata, name);
+  const compose_detail::Base base(checkpoint);
+  base.require_expert(name);
+  compose_detail::require_outside(out, base.checkpoint);
   std::vector<hdf5::Object> parts;
-  parts.push_back(hdf5::open_file(model_file(checkpoint)));
-  parts.push_back(compose_detail::open_sound_expert({checkpoint, name, name}, metadata, {}));
+  parts.push_back(hdf5::open_file(model_file(base.checkpoint)));
+  parts.push_back(open_expert(expert_file(base.checkpoint, name), base.metadata, name));
+  Metadata metadata = base.metadata;
   metadata.experiment = "dense";
   metadata.domains = {name};
   checkpoint_detail::write_checkpoint(out, [&](const std::filesystem::path& directory) {

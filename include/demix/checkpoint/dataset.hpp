@@ -141,11 +141,17 @@ void write_region(D& device, const Object& group, const RegionLayout& layout, st
     write_parameter(device, group, parameter, region.data() + parameter.offset);
 }
 
-/// The parameters that a file or group holds, in the order in which they were written; all offsets are 0.
-/// Throws Error when something else is in it.
-inline std::vector<ParameterInfo> stored_parameters(const Object& group) {
+/// The parameters that a file or group holds, back to back in the order in which they were written. Throws
+/// Error when something else is in it. Reads no values.
+inline RegionLayout stored_layout(const Object& group) {
   const QuietErrors quiet;
-  std::vector<std::pair<haddr_t, ParameterInfo>> found;
+  struct Stored {
+    haddr_t address;
+    std::string name;
+    int rank;
+    std::array<hsize_t, 2> dims;
+  };
+  std::vector<Stored> found;
   for (const auto& name : members(group)) {
     const auto dataset = detail::open_dataset(group, name);
     const Handle space(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
@@ -156,13 +162,16 @@ inline std::vector<ParameterInfo> stored_parameters(const Object& group) {
     require(dims[0] > 0 && dims[1] > 0, dataset.name, " is empty");
     H5O_info_t info;
     check(H5Oget_info(dataset.id(), &info), dataset.name);
-    const std::size_t rows = rank == 1 ? 1 : dims[0], cols = rank == 1 ? dims[0] : dims[1];
-    found.emplace_back(info.addr, ParameterInfo{name, rows, cols, 0, rank == 1, {}});
+    found.push_back({info.addr, name, rank, dims});
   }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<ParameterInfo> parameters;
-  for (auto& [address, parameter] : found) parameters.push_back(std::move(parameter));
-  return parameters;
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
+  RegionLayout layout;
+  for (const auto& [address, name, rank, dims] : found)
+    if (rank == 1)
+      layout.vector(name, dims[0], Initializer::zeros());
+    else
+      layout.matrix(name, dims[0], dims[1], Initializer::zeros());
+  return layout;
 }
 
 /// Throws Error unless `group` holds exactly the parameters of a region, in their shapes. Reads no values.

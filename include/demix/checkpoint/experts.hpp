@@ -41,19 +41,25 @@ inline std::vector<float> read_values(const hdf5::Object& file, const ParameterI
   return values;
 }
 
-inline bool same_shape(const ParameterInfo& a, const ParameterInfo& b) {
-  return a.name == b.name && a.rows == b.rows && a.cols == b.cols && a.vector == b.vector;
+/// What a checkpoint with experts is. Throws Error for one without.
+inline Metadata read_expert_metadata(const std::filesystem::path& checkpoint) {
+  auto metadata = read_metadata(checkpoint);
+  require(has_experts(checkpoint), checkpoint.string(), ": a ", metadata.experiment, " model has no experts");
+  return metadata;
 }
 
 }  // namespace experts_detail
 
-/// Throws Error, which names the first difference, unless two checkpoints have the same architecture (dropout
-/// and context length may differ), the same vocabulary, and the same values of every shared parameter.
+/// Throws Error, which names the first difference, unless two checkpoints are of the same experiment and have
+/// the same architecture (dropout and context length may differ), the same vocabulary, and the same values of
+/// every shared parameter.
 inline void require_same_body(const std::filesystem::path& a, const std::filesystem::path& b) {
   const Metadata ours = read_metadata(a), theirs = read_metadata(b);
   const auto differ = [&](const auto&... parts) {
     throw Error(concat(b.string(), " and ", a.string(), " do not have the same body: ", parts...));
   };
+  if (theirs.experiment != ours.experiment)
+    differ("the experiments are ", theirs.experiment, " and ", ours.experiment);
   ModelConfig config = theirs.config;
   config.dropout = ours.config.dropout;
   config.tokens_per_sample = ours.config.tokens_per_sample;
@@ -63,18 +69,13 @@ inline void require_same_body(const std::filesystem::path& a, const std::filesys
     differ("the vocabularies' fingerprints are ", theirs.vocabulary_fingerprint, " and ",
            ours.vocabulary_fingerprint);
   const auto our_file = hdf5::open_file(model_file(a)), their_file = hdf5::open_file(model_file(b));
-  const auto our_body = hdf5::stored_parameters(our_file), their_body = hdf5::stored_parameters(their_file);
-  if (our_body.size() != their_body.size())
-    differ("they have ", their_body.size(), " and ", our_body.size(), " shared parameters");
-  for (std::size_t p = 0; p < our_body.size(); ++p) {
-    if (!experts_detail::same_shape(our_body[p], their_body[p]))
-      differ("shared parameter ", p, " is ", their_body[p].name, " [", their_body[p].rows, ", ",
-             their_body[p].cols, "] and ", our_body[p].name, " [", our_body[p].rows, ", ", our_body[p].cols,
-             "]");
-    const auto x = experts_detail::read_values(our_file, our_body[p]),
-               y = experts_detail::read_values(their_file, their_body[p]);
+  const auto layout = hdf5::stored_layout(our_file);
+  hdf5::require_region(their_file, layout);
+  for (const auto& parameter : layout.parameters()) {
+    const auto x = experts_detail::read_values(our_file, parameter),
+               y = experts_detail::read_values(their_file, parameter);
     if (std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0)
-      differ("the values of ", our_body[p].name, " differ; an expert fits the body that it was trained with");
+      differ("the values of ", parameter.name, " differ; an expert fits the body that it was trained with");
   }
 }
 
@@ -82,9 +83,7 @@ inline void require_same_body(const std::filesystem::path& a, const std::filesys
 /// load_values.
 template <class Model>
 void load_expert(const ExpertSource& source, Model& model, DomainId slot) {
-  const auto metadata = read_metadata(source.checkpoint);
-  require(hdf5::read_attribute<std::uint64_t>(hdf5::open_file(model_file(source.checkpoint)), "experts") > 0,
-          source.checkpoint.string(), ": a ", metadata.experiment, " model has no experts");
+  const auto metadata = experts_detail::read_expert_metadata(source.checkpoint);
   hdf5::read_region(model.device(),
                     open_expert(expert_file(source.checkpoint, source.domain), metadata, source.domain),
                     model.layout().expert, model.values().region(1 + static_cast<std::size_t>(index(slot))));

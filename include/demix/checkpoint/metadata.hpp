@@ -165,6 +165,11 @@ inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadat
   return file;
 }
 
+/// Whether each domain has an expert. Throws Error.
+inline bool has_experts(const std::filesystem::path& checkpoint) {
+  return hdf5::read_attribute<std::uint64_t>(hdf5::open_file(model_file(checkpoint)), "experts") > 0;
+}
+
 /// What the checkpoint is. Checks all that can be checked without the values: the format version, every
 /// attribute, that each domain of a model with experts has a fitting expert file, and that no other expert
 /// lies there. Throws Error with what is missing or damaged.
