@@ -1,0 +1,235 @@
+// Text from a model: the continuation of prompts by one expert, or by the mixture of all.
+//
+//   demix-generate runs/demix/checkpoint_last --data data-bin --prompt "The court" --show-posterior
+//
+// prints each token as it is drawn, and which expert the text so far speaks for.
+
+#include "demix/eval/generate.hpp"
+
+#include <omp.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "demix/core/options.hpp"
+#include "demix/data/vocabulary.hpp"
+#include "demix/device/cpu.hpp"
+#include "demix/eval/load_model.hpp"
+#include "demix/eval/prior.hpp"
+#include "text_printer.hpp"
+
+namespace {
+
+using namespace demix;
+
+struct GenerateOptions {
+  std::string data, checkpoint, prior, json;
+  std::vector<std::string> prompts, experts;
+  eval::GenerateSettings settings;
+  eval::SamplerSettings sampler;
+  std::size_t samples = 1, batch_size = 8;
+  bool mixture_asked = false, show_posterior = false;
+};
+
+/// Symbols of text, and the end of a document.
+std::vector<bool> drawable(const data::Vocabulary& vocabulary) {
+  std::vector<bool> result(vocabulary.dictionary().size(), false);
+  for (std::size_t id = 0; id < vocabulary.bpe().size(); ++id)
+    result[static_cast<std::size_t>(vocabulary.token_of(static_cast<data::BpeId>(id)))] = true;
+  result[unk_token] = false;
+  result[eos_token] = true;
+  return result;
+}
+
+/// Every prompt, `samples` times.
+std::vector<eval::Prompt> encode(const data::Vocabulary& vocabulary, const GenerateOptions& options) {
+  data::TextEncoder encoder(vocabulary);
+  std::vector<eval::Prompt> prompts;
+  for (const auto& text : options.prompts) {
+    eval::Prompt prompt;
+    encoder.encode(text, prompt.tokens);
+    for (; prompt.sample < options.samples; ++prompt.sample) prompts.push_back(prompt);
+  }
+  return prompts;
+}
+
+std::vector<TextPrinter::Start> starts_of(const GenerateOptions& options) {
+  std::vector<TextPrinter::Start> starts;
+  for (std::size_t i = 0; i < options.prompts.size(); ++i)
+    for (std::size_t sample = 1; sample <= options.samples; ++sample)
+      starts.push_back({options.samples == 1 ? concat("prompt ", i + 1, " of ", options.prompts.size())
+                                             : concat("prompt ", i + 1, " of ", options.prompts.size(),
+                                                      ", sample ", sample, " of ", options.samples),
+                        options.prompts[i]});
+  return starts;
+}
+
+/// `experts` are none for a model that has none.
+template <class Model>
+void generate(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& experts,
+              const GenerateOptions& options) {
+  const data::Vocabulary vocabulary(data::VocabularyFiles::in(options.data));
+  const auto fingerprint = vocabulary.dictionary().fingerprint();
+  require(fingerprint == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
+          " (fingerprint ", fingerprint, ") is not the one that ", options.checkpoint, " was trained with (",
+          metadata.vocabulary_fingerprint, ")");
+  std::vector<std::string> names;
+  for (const DomainId e : experts) names.push_back(model.domains()[static_cast<std::size_t>(index(e))]);
+  const bool mixture = experts.size() > 1;
+  if (options.mixture_asked && !mixture)
+    throw UsageError("--prior, --posterior and --show-posterior are for a mixture of two or more experts");
+  auto settings = options.settings;
+  if (!experts.empty()) settings.experts = experts;
+  settings.prior = options.prior.empty() ? eval::uniform_prior(settings.experts.size())
+                                         : eval::read_prior("--prior", options.prior, settings.over, names);
+  const eval::Sampler sampler(options.sampler, drawable(vocabulary));
+  const auto prompts = encode(vocabulary, options);
+  std::ofstream out;
+  if (!options.json.empty()) {
+    out.open(options.json);
+    require(out.good(), "--json: cannot write '", options.json, "'");
+  }
+
+  const PosteriorBar bar(names);
+  TextPrinter printer(starts_of(options), options.show_posterior ? &bar : nullptr);
+  std::vector<std::string> continuations(prompts.size());
+  auto texts = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    texts.push_back({{"prompt", eval::to_utf8(options.prompts[i / options.samples])},
+                     {"sample", prompts[i].sample + 1},
+                     {"prompt_tokens", prompts[i].tokens},
+                     {"tokens", std::vector<Token>{}},
+                     {"text", ""},
+                     {"ended", false}});
+    if (mixture) texts.back()["posterior"] = nlohmann::ordered_json::array();
+  }
+  for (std::size_t first = 0; first < prompts.size(); first += options.batch_size) {
+    const auto batch =
+        std::span(prompts).subspan(first, std::min(options.batch_size, prompts.size() - first));
+    eval::generate(model, settings, sampler, batch, [&](const eval::GeneratedToken& drawn) {
+      const std::size_t i = first + drawn.text;
+      const bool end = drawn.token == eos_token;
+      std::string bytes;
+      if (!end)
+        bytes = vocabulary.decode({&drawn.token, 1});
+      else if (!settings.stop_at_document_end)
+        bytes = "</s>\n";
+      continuations[i] += bytes;
+      texts[i]["tokens"].push_back(drawn.token);
+      if (mixture) texts[i]["posterior"].push_back(drawn.posterior);
+      if (drawn.last) texts[i]["ended"] = end && settings.stop_at_document_end;
+      printer.add(i, bytes, drawn.posterior, drawn.last);
+    });
+  }
+  if (options.json.empty()) return;
+  for (std::size_t i = 0; i < prompts.size(); ++i) texts[i]["text"] = eval::to_utf8(continuations[i]);
+  nlohmann::ordered_json result{{"checkpoint", options.checkpoint}, {"experiment", metadata.experiment}};
+  if (!names.empty()) result["experts"] = names;
+  if (mixture) {
+    result["posterior_over"] = eval::name_of(settings.over);
+    result["prior"] = settings.prior;
+  }
+  result["texts"] = texts;
+  out << result.dump(2) << "\n";
+  out.close();
+  require(out.good(), "--json: cannot write '", options.json, "'");
+}
+
+/// A prompt per line.
+void read_prompts(const std::string& path, std::vector<std::string>& prompts) {
+  std::ifstream file(path);
+  require(file.good(), "--prompt-file: cannot open '", path, "'");
+  const std::size_t before = prompts.size();
+  for (std::string line; std::getline(file, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    prompts.push_back(line);
+  }
+  require(!file.bad() && prompts.size() > before, "--prompt-file: '", path,
+          "' has no line; expected a prompt per line");
+}
+
+bool parse_options(int argc, char** argv, GenerateOptions& options) {
+  namespace po = boost::program_options;
+  CommandLine line{
+      "demix-generate CHECKPOINT --data DIR [--prompt TEXT]... [options]",
+      "Continues prompts by one expert, or by the mixture of a model's experts (of a domain-token model: of "
+      "its "
+      "tokens),\nof which every token says anew how probable each is. Prints the text as it comes.",
+      "demix-generate runs/demix/checkpoint_last --data data-bin --expert news --prompt \"The court\"\n"
+      "  demix-generate runs/demix/checkpoint_last --data data-bin --prompt \"The court\" --show-posterior",
+      {"checkpoint"}};
+  std::string prompt_file, expert, experts, posterior;
+  std::int64_t max_tokens = 200, top_k = 0, samples = 1, batch_size = 8, threads = 0;
+  bool ignore_eos = false, no_cache = false;
+  const auto text = [](std::string& variable, const char* name) {
+    return po::value<std::string>(&variable)->value_name(name);
+  };
+  const auto count = [](std::int64_t& variable) { return po::value(&variable)->value_name("N"); };
+  // clang-format off
+  line.options.add_options()
+    ("checkpoint", text(options.checkpoint, "DIR")->required(), "the checkpoint (also the first argument)")
+    ("data", text(options.data, "DIR")->required(), "the folder of the vocabulary's files encoder.json, vocab.bpe and dict.txt, such as a data-bin")
+    ("prompt", po::value(&options.prompts)->value_name("TEXT"), "what the text begins with; repeat it for several texts (default: nothing, the start of a document)")
+    ("prompt-file", text(prompt_file, "FILE"), "further prompts, one per line; an empty line is an empty prompt")
+    ("expert", text(expert, "NAME"), "continue by this expert alone (of a domain-token model: behind this token), or CHECKPOINT:NAME, one from another checkpoint with the same body")
+    ("experts", text(experts, "A,B,..."), "mix these only, each as --expert names one, with =NEW behind it to name it otherwise (default: all)")
+    ("prior", text(options.prior, "P,P,...|FILE"), "how probable each expert is before the prompt, in their order, or the --output of demix-mix --mode estimate (default: all alike)")
+    ("posterior", text(posterior, "NAME")->default_value("prefix"), "what the posterior of a token looks at: prefix, the prompt and all tokens so far; previous_token, the one before it")
+    ("show-posterior", po::bool_switch(&options.show_posterior), "a line per token: what the posterior was when it was drawn")
+    ("max-tokens", count(max_tokens)->default_value(max_tokens), "tokens of each text, without the prompt")
+    ("temperature", po::value(&options.sampler.temperature)->default_value(1)->value_name("X"), "sharper below 1, flatter above; 0: always the most probable token")
+    ("top-k", count(top_k), "draw among the N most probable tokens (default: all)")
+    ("top-p", po::value(&options.sampler.top_p)->default_value(1)->value_name("X"), "draw among the fewest tokens that together have this probability")
+    ("seed", po::value(&options.sampler.seed.value)->default_value(1)->value_name("N"), "of the draws")
+    ("samples", count(samples)->default_value(samples), "continuations of each prompt")
+    ("ignore-eos", po::bool_switch(&ignore_eos), "go on with another document after </s>, the end of one")
+    ("batch-size", count(batch_size)->default_value(batch_size), "texts at a time; each needs memory for keys and values, per expert")
+    ("no-cache", po::bool_switch(&no_cache), "keep no keys and values: the same text, slowly")
+    ("json", text(options.json, "FILE"), "also write tokens, texts and posteriors as JSON")
+    ("threads", count(threads), "processor threads (default: OMP_NUM_THREADS, or all)");
+  // clang-format on
+  po::variables_map values;
+  if (!line.parse(argc, argv, values)) return false;
+  if (!prompt_file.empty()) read_prompts(prompt_file, options.prompts);
+  if (options.prompts.empty()) options.prompts.push_back("");
+  if (values.count("expert") && values.count("experts"))
+    throw UsageError("--expert is one expert alone, --experts a mixture: give one of them");
+  if (values.count("experts")) options.experts = split_list("--experts", experts);
+  if (values.count("expert")) options.experts = {expert};
+  options.settings.over = eval::posterior_over("--posterior", posterior);
+  options.mixture_asked = values.count("prior") || !values["posterior"].defaulted() || options.show_posterior;
+  options.settings.max_tokens = require_at_least("--max-tokens", max_tokens, 1);
+  options.settings.stop_at_document_end = !ignore_eos;
+  options.settings.cache = !no_cache;
+  options.sampler.top_k = values.count("top-k") ? require_at_least("--top-k", top_k, 1) : 0;
+  options.samples = require_at_least("--samples", samples, 1);
+  options.batch_size = require_at_least("--batch-size", batch_size, 1);
+  if (options.sampler.temperature == 0 && (values.count("top-k") || !values["top-p"].defaulted() ||
+                                           !values["seed"].defaulted() || options.samples > 1))
+    throw UsageError(
+        "--temperature 0 always takes the most probable token: --top-k, --top-p, --seed and --samples "
+        "change nothing");
+  if (values.count("threads"))
+    omp_set_num_threads(static_cast<int>(require_at_least("--threads", threads, 1)));
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_program("demix-generate", [&] {
+    GenerateOptions options;
+    if (!parse_options(argc, argv, options)) return 0;
+    device::Cpu device;
+    const auto experiment = checkpoint::read_metadata(options.checkpoint).experiment;
+    if (options.experts.empty() && (experiment == "dense" || experiment == "unbalanced"))
+      eval::with_model(device, options.checkpoint,
+                       [&](auto& model, const auto& metadata) { generate(model, metadata, {}, options); });
+    else
+      eval::with_experts(device, options.checkpoint, options.experts,
+                         [&](auto& model, const auto& metadata, const auto& experts) {
+                           generate(model, metadata, experts, options);
+                         });
+    return 0;
+  });
+}
