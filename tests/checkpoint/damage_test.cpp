@@ -45,22 +45,6 @@ struct Saved {
 
 const char* const files[] = {"model.h5", "experts/a.h5", "state.h5"};
 
-/// Where the stored values of a dataset begin in a file.
-std::size_t offset_of(const fs::path& path, const char* dataset) {
-  haddr_t address = 0;
-  tamper(path, [&](hid_t file) {
-    const hid_t id = H5Dopen2(file, dataset, H5P_DEFAULT);
-    const hid_t space = H5Dget_space(id);
-    hsize_t offset[2];
-    unsigned mask;
-    hsize_t size;
-    H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &size);
-    H5Sclose(space);
-    H5Dclose(id);
-  });
-  return static_cast<std::size_t>(address);
-}
-
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(damage, Saved)

@@ -2,7 +2,11 @@
 // Small models, folders that remove themselves, and ways to damage files.
 
 #include <hdf5.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -134,6 +138,46 @@ inline void replace_dataset(const fs::path& path, const char* name, std::vector<
     H5Dclose(H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Sclose(space);
   });
+}
+
+/// Where the stored values of a dataset begin in a file.
+inline std::size_t offset_of(const fs::path& path, const char* dataset) {
+  haddr_t address = 0;
+  tamper(path, [&](hid_t file) {
+    const hid_t id = H5Dopen2(file, dataset, H5P_DEFAULT);
+    const hid_t space = H5Dget_space(id);
+    hsize_t offset[2];
+    unsigned mask;
+    hsize_t size;
+    H5Dget_chunk_info(id, space, 0, offset, &mask, &address, &size);
+    H5Sclose(space);
+    H5Dclose(id);
+  });
+  return static_cast<std::size_t>(address);
+}
+
+/// The exit status of a child process that runs f (which must not use OpenMP: its threads are the parent's).
+/// `kill_after` microseconds it is killed.
+template <class F>
+int run_child(F f, long kill_after = -1) {
+  const pid_t child = fork();
+  require(child >= 0, "fork failed");
+  if (child == 0) {
+    int status = 99;
+    try {
+      status = f();
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "child: %s\n", error.what());
+    }
+    _exit(status);
+  }
+  if (kill_after >= 0) {
+    usleep(static_cast<useconds_t>(kill_after));
+    kill(child, SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 }  // namespace demix::test

@@ -4,8 +4,6 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 #include <chrono>
@@ -19,30 +17,6 @@ namespace demix::test {
 namespace {
 
 using checkpoint::CheckpointFolder;
-
-/// The exit status of a child process that runs f (which must not use OpenMP: its threads are the parent's).
-/// `kill_after` microseconds it is killed.
-template <class F>
-int run_child(F f, long kill_after = -1) {
-  const pid_t child = fork();
-  require(child >= 0, "fork failed");
-  if (child == 0) {
-    int status = 99;
-    try {
-      status = f();
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "child: %s\n", error.what());
-    }
-    _exit(status);
-  }
-  if (kill_after >= 0) {
-    usleep(static_cast<useconds_t>(kill_after));
-    kill(child, SIGKILL);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 struct Trainee {
   device::Cpu device;
