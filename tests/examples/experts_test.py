@@ -1,9 +1,13 @@
 """demix-experts: its checkpoints, hashes and refusals."""
 
+import os
+import random
 import shutil
+import subprocess
+import time
 import unittest
 
-from programs import ProgramTest, evaluate, files_of, run, train
+from programs import BIN, ProgramTest, evaluate, files_of, run, train
 
 NAMES = ["alpha", "beta", "gamma"]
 
@@ -31,6 +35,60 @@ class Experts(ProgramTest):
         self.assertEqual(files_of(again), before)
         self.assertEqual(files_of(self.checkpoint.resolve()), before)
 
+    def test_a_model_type_of_ones_own(self):
+        done = train("custom-ffn", self.data, self.folder / "gated", "--max-update", 2, "--max-valid-steps", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        gated = self.folder / "gated" / "checkpoint_last"
+        before = files_of(gated.resolve())
+        more, again = self.folder / "more", self.folder / "again"
+        self.experts("add", gated, f"{gated}:beta=delta", "--output", more)
+        self.experts("remove", more, "delta", "--output", again)
+        self.assertEqual(files_of(again), before)
+        self.experts("merge", more, "beta=3", "delta=1", "--as", "same", "--output", self.folder / "merged")
+        rows = {line.split()[0]: line.split() for line in self.experts("list", more).splitlines()[-4:]}
+        self.assertEqual(int(rows["delta"][1]), 2 * 3 * 32 * 64)
+        self.assert_fails(run("demix-experts", "add", self.checkpoint, f"{gated}:beta=x", "--output", self.folder / "x"),
+                          1, "the experiments are demix_gated and demix")
+
+    def test_killed_at_random_moments(self):
+        before = files_of(self.checkpoint.resolve())
+        out, partial = self.folder / "out", self.folder / ".out.partial"
+        command = [BIN / "demix-experts", "add", self.checkpoint, *(f"{self.checkpoint}:beta=more{i}" for i in range(8)),
+                   "--output", out]
+        started = time.monotonic()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        whole, duration = files_of(out), time.monotonic() - started
+        shutil.rmtree(out)
+        moment, interrupted, complete = random.Random(1), 0, 0
+        for _ in range(200):
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+                time.sleep(moment.uniform(0, 1.2 * duration))
+                process.kill()
+            if out.exists():
+                self.assertEqual(files_of(out), whole)
+                shutil.rmtree(out)
+                complete += 1
+            interrupted += partial.exists()
+            if interrupted > 10 and complete > 2:
+                break
+        self.assertGreater(interrupted, 10)
+        self.assertEqual(files_of(self.checkpoint.resolve()), before)
+        # What a kill left behind does not hinder the next.
+        partial.mkdir(exist_ok=True)
+        (partial / "model.h5").write_bytes(b"half")
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self.assertEqual(files_of(out), whole)
+        self.assertFalse(partial.exists())
+
+    @unittest.skipIf(os.geteuid() == 0, "skipped: root may write everywhere")
+    def test_a_folder_that_cannot_be_written(self):
+        for path in (self.folder, self.checkpoint.resolve(), self.checkpoint.parent):
+            path.chmod(0o555)
+        self.addCleanup(self.folder.chmod, 0o755)
+        self.addCleanup(self.checkpoint.parent.chmod, 0o755)
+        done = run("demix-experts", "remove", self.checkpoint, "beta", "--output", self.folder / "out")
+        self.assert_fails(done, 1, ".out.partial", "Permission denied")
+
     def test_training_goes_on_with_its_own_experts_only(self):
         def resume(checkpoint):
             folder = self.folder / f"resume-{checkpoint.name}"
@@ -51,6 +109,18 @@ class Experts(ProgramTest):
             expected = evaluate(self.data, self.checkpoint, "--domain", domain, "--expert", "gamma")["results"][0]
             found = evaluate(self.data, dense, "--domain", domain)["results"][0]
             self.assertEqual((found["loss"], found["perplexity"]), (expected["loss"], expected["perplexity"]))
+        self.assertIn("experts       none", self.experts("list", dense))
+        self.assert_fails(run("demix-experts", "add", dense, f"{self.checkpoint}:beta", "--output", self.folder / "x"), 1,
+                          "a dense model has no experts")
+
+    def test_an_extracted_expert_with_learned_positions_and_tied_embeddings(self):
+        done = train("demix", self.data, self.folder / "gpt", "--arch", "transformer_lm_gpt3_small", "--max-update", 5,
+                     "--max-valid-steps", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        gpt, dense = self.folder / "gpt" / "checkpoint_last", self.folder / "dense"
+        self.experts("extract", gpt, "alpha", "--output", dense)
+        expected = evaluate(self.data, gpt, "--domain", "beta", "--expert", "alpha")["results"][0]
+        self.assertEqual(evaluate(self.data, dense, "--domain", "beta")["results"][0]["loss"], expected["loss"])
 
     def test_merge_and_rename(self):
         merged, renamed = self.folder / "merged", self.folder / "renamed"
@@ -91,6 +161,14 @@ class Experts(ProgramTest):
         refuse(2, "NAME=WEIGHT", "merge", c, "beta=1x", "alpha=1", "--as", "x", "--output", out)
         refuse(2, "did you mean 'beta'", "remove", c, "bta", "--output", out)
         refuse(2, "at least one expert", "remove", c, *NAMES, "--output", out)
+        refuse(2, "'beta' is named twice", "remove", c, "beta", "beta", "--output", out)
+        refuse(2, "is its name already", "rename", c, "beta", "beta", "--output", out)
+        refuse(1, "cannot be a file name", "rename", c, "beta", "../beta", "--output", out)
+        refuse(1, "stands twice", "rename", c, "beta", "alpha", "--output", out)
+        refuse(2, "expected a positive number", "merge", c, "beta=0", "alpha=1", "--as", "x", "--output", out)
+        refuse(2, "two experts or more", "merge", c, "beta=1", "--as", "x", "--output", out)
+        refuse(1, "lies in the checkpoint", "remove", c, "beta", "--output", c.resolve() / "experts" / "new")
+        refuse(1, "not a checkpoint", "list", self.folder / "run")
         refuse(2, "old and the new name", "rename", c, "beta", "--output", out)
         refuse(1, "has an expert 'beta' already", "add", c, f"{c}:beta", "--output", out)
         refuse(1, "not a checkpoint", "add", c, f"{self.data}:beta=x", "--output", out)
