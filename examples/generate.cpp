@@ -64,6 +64,13 @@ std::vector<TextPrinter::Start> starts_of(const GenerateOptions& options) {
   return starts;
 }
 
+/// What is printed for a token. The end of a document is seen where others follow; a symbol of a prompt may
+/// be one that the vocabulary does not know.
+std::string bytes_of(const data::Vocabulary& vocabulary, const eval::TextToken& token, bool stop_at_end) {
+  if (token.token == eos_token) return stop_at_end ? "" : "</s>\n";
+  return token.token == unk_token ? "<unk>" : vocabulary.decode({&token.token, 1});
+}
+
 /// `experts` are none for a model that has none.
 template <class Model>
 void generate(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& experts,
@@ -101,24 +108,24 @@ void generate(Model& model, const checkpoint::Metadata& metadata, const std::vec
                      {"tokens", std::vector<Token>{}},
                      {"text", ""},
                      {"ended", false}});
-    if (mixture) texts.back()["posterior"] = nlohmann::ordered_json::array();
+    if (mixture)
+      texts.back()["prompt_posterior"] = texts.back()["posterior"] = nlohmann::ordered_json::array();
   }
   for (std::size_t first = 0; first < prompts.size(); first += options.batch_size) {
     const auto batch =
         std::span(prompts).subspan(first, std::min(options.batch_size, prompts.size() - first));
-    eval::generate(model, settings, sampler, batch, [&](const eval::GeneratedToken& drawn) {
-      const std::size_t i = first + drawn.text;
-      const bool end = drawn.token == eos_token;
-      std::string bytes;
-      if (!end)
-        bytes = vocabulary.decode({&drawn.token, 1});
-      else if (!settings.stop_at_document_end)
-        bytes = "</s>\n";
+    eval::generate(model, settings, sampler, batch, [&](const eval::TextToken& next) {
+      const std::size_t i = first + next.text;
+      const std::string bytes = bytes_of(vocabulary, next, settings.stop_at_document_end);
+      if (mixture) texts[i][next.drawn ? "posterior" : "prompt_posterior"].push_back(next.posterior);
+      if (!next.drawn) {
+        printer.add_to_prompt(i, bytes, next.posterior);
+        return;
+      }
       continuations[i] += bytes;
-      texts[i]["tokens"].push_back(drawn.token);
-      if (mixture) texts[i]["posterior"].push_back(drawn.posterior);
-      if (drawn.last) texts[i]["ended"] = end && settings.stop_at_document_end;
-      printer.add(i, bytes, drawn.posterior, drawn.last);
+      texts[i]["tokens"].push_back(next.token);
+      texts[i]["ended"] = next.last && next.token == eos_token && settings.stop_at_document_end;
+      printer.add(i, bytes, next.posterior, next.last);
     });
   }
   if (options.json.empty()) return;

@@ -83,12 +83,21 @@ class TextPrinter {
     write();
   }
 
+  /// A token of the prompt of text i, in the order of reading, and the posterior of before it.
+  void add_to_prompt(std::size_t i, const std::string& bytes, const std::vector<double>& posterior) {
+    if (!bar_) return;
+    texts_[i].waiting += quoted(bytes) + bar_->line(posterior) + "\n";
+    texts_[i].has_prompt = true;
+    write();
+  }
+
   /// The next token of text i, as bytes that need not be whole characters, drawn under `posterior`.
   void add(std::size_t i, const std::string& bytes, const std::vector<double>& posterior, bool last) {
     Text& text = texts_[i];
     std::string characters = text.characters.push(bytes);
     if (last) characters += text.characters.finish();
     text.whole += characters;
+    if (std::exchange(text.has_prompt, false)) text.waiting += "--- the prompt ends here\n";
     text.waiting += bar_ ? quoted(bytes.empty() ? "</s>" : bytes) + bar_->line(posterior) + "\n" : characters;
     if (last) {
       if (!text.whole.ends_with('\n')) text.whole += "\n", text.waiting += bar_ ? "" : "\n";
@@ -102,7 +111,7 @@ class TextPrinter {
   struct Text {
     std::string waiting, whole;  // not printed yet; prompt and all tokens
     demix::eval::Utf8Stream characters;
-    bool finished = false;
+    bool finished = false, has_prompt = false;  // a line of the prompt was the last
   };
 
   std::string bold(const std::string& text) const {

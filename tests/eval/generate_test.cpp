@@ -21,6 +21,8 @@ using Models = boost::mpl::list<Dense, Token2, Demix>;
 struct Continuation {
   std::vector<Token> tokens;
   std::vector<std::vector<double>> posteriors;
+  std::vector<Token> prompt = {};
+  std::vector<std::vector<double>> prompt_posteriors = {};
   bool operator==(const Continuation&) const = default;
 };
 
@@ -29,11 +31,12 @@ std::vector<Continuation> run(Model& model, const GenerateSettings& settings, co
                               const std::vector<Prompt>& prompts) {
   std::vector<Continuation> result(prompts.size());
   std::vector<int> ended(prompts.size(), 0);
-  generate(model, settings, sampler, prompts, [&](const GeneratedToken& generated) {
-    BOOST_TEST(ended.at(generated.text) == 0);
-    result[generated.text].tokens.push_back(generated.token);
-    result[generated.text].posteriors.push_back(generated.posterior);
-    ended[generated.text] += generated.last;
+  generate(model, settings, sampler, prompts, [&](const TextToken& next) {
+    BOOST_TEST(ended.at(next.text) == 0);
+    Continuation& text = result[next.text];
+    (next.drawn ? text.tokens : text.prompt).push_back(next.token);
+    (next.drawn ? text.posteriors : text.prompt_posteriors).push_back(next.posterior);
+    ended[next.text] += next.last;
   });
   BOOST_TEST(ended == std::vector<int>(prompts.size(), 1));
   return result;
@@ -78,15 +81,18 @@ Continuation naive(Model& model, const GenerateSettings& settings, const Sampler
       for (std::size_t j = 0; j < experts; ++j) mixture += weights[j] / total * p[j][v];
       log_mixture.push_back(std::log(mixture));
     }
+    std::vector<double> posterior;
+    for (const double w : weights) posterior.push_back(w / total);
     Token token;
     if (text.size() <= prompt.tokens.size()) {
       token = prompt.tokens[text.size() - 1];
+      result.prompt.push_back(token);
+      result.prompt_posteriors.push_back(posterior);
     } else {
       token = sampler.draw(log_mixture, draw);
       ++draw.position;
       result.tokens.push_back(token);
-      result.posteriors.push_back(weights);
-      for (double& each : result.posteriors.back()) each /= total;
+      result.posteriors.push_back(posterior);
       last = draw.position == settings.max_tokens || (token == eos_token && settings.stop_at_document_end);
     }
     for (std::size_t j = 0; j < experts; ++j)
@@ -104,6 +110,10 @@ void check_same(const std::vector<Continuation>& found, const std::vector<Contin
     BOOST_REQUIRE(found[i].posteriors.size() == expected[i].posteriors.size());
     for (std::size_t t = 0; t < found[i].posteriors.size(); ++t)
       DEMIX_CHECK_CLOSE(found[i].posteriors[t], expected[i].posteriors[t], 1e-8);
+    BOOST_TEST(found[i].prompt == expected[i].prompt, boost::test_tools::per_element());
+    BOOST_REQUIRE(found[i].prompt_posteriors.size() == expected[i].prompt_posteriors.size());
+    for (std::size_t t = 0; t < found[i].prompt.size(); ++t)
+      DEMIX_CHECK_CLOSE(found[i].prompt_posteriors[t], expected[i].prompt_posteriors[t], 1e-8);
   }
 }
 
@@ -310,6 +320,8 @@ BOOST_AUTO_TEST_CASE(fixed_distributions_by_hand) {
   const Sampler five({0, 0, 1, Seed{1}}, {false, false, false, false, false, true, false});
   auto result = run(model, settings, five, {{{4, 4, 6}, 0}})[0];
   BOOST_TEST(result.tokens == (std::vector<Token>{5, 5}));
+  DEMIX_CHECK_CLOSE(result.prompt_posteriors[0], settings.prior, 1e-12);
+  DEMIX_CHECK_CLOSE(result.prompt_posteriors[2], (std::vector<double>{64 / 67.0, 3 / 67.0}), 1e-12);
   DEMIX_CHECK_CLOSE(result.posteriors[0], (std::vector<double>{64 / 73.0, 9 / 73.0}), 1e-12);
   DEMIX_CHECK_CLOSE(result.posteriors[1], (std::vector<double>{64 / 118.0, 54 / 118.0}), 1e-12);
   settings.over = PosteriorOver::previous_token;

@@ -29,11 +29,12 @@ struct Prompt {
   std::uint32_t sample = 0;
 };
 
-struct GeneratedToken {
+/// A token that was read from a prompt, or drawn.
+struct TextToken {
   std::size_t text;               // the number of its prompt
   Token token;                    // </s> at the end of a document
-  std::vector<double> posterior;  // [E], under which it was drawn
-  bool last;                      // of its text
+  std::vector<double> posterior;  // [E], of before it: under which it was drawn
+  bool drawn, last;               // not the prompt's; no other follows in its text
 };
 
 namespace generate_detail {
@@ -81,8 +82,9 @@ inline std::vector<double> mix(std::span<const double> posterior,
 
 }  // namespace generate_detail
 
-/// Continues every prompt, all of them at once, and calls on_token(GeneratedToken) for each token when it is
-/// drawn. A text begins behind a </s>, as documents do. The next token's distribution is
+/// Continues every prompt, all of them at once, and calls on_token(TextToken) for each: those of the prompts
+/// first, then each other one when it is drawn. A text begins behind a </s>, as documents do. The next
+/// token's distribution is
 ///
 ///   p(x_t | x_<t) = sum_j p(D = j | x_<t) p(x_t | x_<t, D = j),
 ///
@@ -111,10 +113,19 @@ void generate(Model& model, const GenerateSettings& settings, const Sampler& sam
                      SequencePosterior(settings.over, prior)});
     texts.back().tokens.insert(texts.back().tokens.end(), prompts[i].tokens.begin(), prompts[i].tokens.end());
   }
+  const auto of_all = [&](std::span<const double> posterior) {
+    std::vector<double> result(settings.experts.size(), 0.0);
+    for (std::size_t j = 0; j < asked.size(); ++j) result[asked[j]] = posterior[j];
+    return result;
+  };
+  std::vector<std::size_t> read(texts.size(), 0);
   Contexts<Model> contexts(model, experts, texts.size(), settings.cache);
   contexts.read_prompts(
-      generate_detail::tokens_of(texts),
-      [&](std::size_t s, std::span<const double> losses) { texts[s].posterior.observe(losses); });
+      generate_detail::tokens_of(texts), [&](std::size_t s, std::span<const double> losses) {
+        SequencePosterior& posterior = texts[s].posterior;
+        on_token(TextToken{s, prompts[s].tokens[read[s]++], of_all(posterior.posterior()), false, false});
+        posterior.observe(losses);
+      });
   while (!texts.empty()) {
     const auto logits = contexts.next_logits(generate_detail::tokens_of(texts));
     const std::size_t vocabulary = logits.size() / (experts.size() * texts.size());
@@ -128,17 +139,14 @@ void generate(Model& model, const GenerateSettings& settings, const Sampler& sam
             generate_detail::log_softmax(logits.data() + (j * texts.size() + s) * vocabulary, vocabulary));
       const auto posterior = text.posterior.posterior();
       const Token token = sampler.draw(generate_detail::mix(posterior, log_p), text.next);
-      std::vector<double> losses, of_all(settings.experts.size(), 0.0);
-      for (std::size_t j = 0; j < experts.size(); ++j) {
-        losses.push_back(-log_p[j][static_cast<std::size_t>(token)]);
-        of_all[asked[j]] = posterior[j];
-      }
+      std::vector<double> losses;
+      for (const auto& each : log_p) losses.push_back(-each[static_cast<std::size_t>(token)]);
       text.posterior.observe(losses);
       text.tokens.push_back(token);
       ++text.next.position;
       const bool last =
           text.next.position == settings.max_tokens || (token == eos_token && settings.stop_at_document_end);
-      on_token(GeneratedToken{text.number, token, of_all, last});
+      on_token(TextToken{text.number, token, of_all(posterior), true, last});
       if (last) continue;
       unfinished.push_back(s);
       rest.push_back(std::move(text));
