@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 Table = dict[int, dict[str, float]]  # perplexity by seed and domain
+NO_DIFFERENCE = 0.05  # %: averages as near as this, for every seed, are called the same
 
 
 def mean(values: Iterable[float]) -> float:
@@ -24,6 +25,11 @@ class Comparison:
     changes: list[float]  # of the average over domains, from b to a, in %, by seed
     pairs_lower: int  # pairs of a seed and a domain for which a is lower
     pairs: int
+    geometric: list[float]  # as changes, of the geometric mean over domains: each counts by its own change
+
+    @property
+    def same(self) -> bool:
+        return all(abs(change) < NO_DIFFERENCE for change in self.changes)
 
     @property
     def seeds_lower(self) -> int:
@@ -36,7 +42,8 @@ def compare(a: Table, b: Table) -> Comparison:
         raise ValueError("the tables are not of the same seeds and domains")
     pairs = [(a[seed][domain], b[seed][domain]) for seed in a for domain in a[seed]]
     changes = [100 * (x / y - 1) for x, y in zip(averages(a), averages(b), strict=True)]
-    return Comparison(changes, sum(x < y for x, y in pairs), len(pairs))
+    geometric = [100 * math.expm1(mean(math.log(a[s][d] / b[s][d]) for d in a[s])) for s in sorted(a)]
+    return Comparison(changes, sum(x < y for x, y in pairs), len(pairs), geometric)
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -90,14 +97,14 @@ def evidence(c: Comparison, word: str, seeds: int, pairs: int) -> str:
 def lower(claim: str, a: Table, b: Table) -> Verdict:
     """The claim that a's average is lower than b's: it holds if that is so for all seeds."""
     c = compare(a, b)
-    verdict = how_often(c.seeds_lower, len(c.changes))
+    verdict = "No difference" if c.same else how_often(c.seeds_lower, len(c.changes))
     return Verdict(claim, verdict, evidence(c, "lower", c.seeds_lower, c.pairs_lower))
 
 
 def higher(claim: str, a: Table, b: Table) -> Verdict:
     """The claim that a's average is higher than b's."""
     c, reverse = compare(a, b), compare(b, a)
-    verdict = how_often(reverse.seeds_lower, len(c.changes))
+    verdict = "No difference" if c.same else how_often(reverse.seeds_lower, len(c.changes))
     return Verdict(claim, verdict, evidence(c, "higher", reverse.seeds_lower, reverse.pairs_lower))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from claims import (
+    NO_DIFFERENCE,
     Table,
     Verdict,
     averages,
@@ -245,8 +246,8 @@ def old_with_new_expert(r: Results, seeds: list[int]) -> tuple[list[str], list[F
         abs(r.alone(s, d, adapted("demix", n))[d] / known[s][d] - 1) for s in seeds for n in r.new for d in r.old
     )
     lines = [
-        f"Average of the mixture over the {few} old domains, without and with the new expert (seeds "
-        f"{', '.join(map(str, seeds))}):",
+        f"Average of the mixture over the {few} old domains, without and with the new expert "
+        f"({'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}):",
         "",
         *table(["expert added", f"{few} experts", f"{many} experts", "change"], rows),
     ]
@@ -346,8 +347,10 @@ def posteriors(r: Results) -> Section:
     c = compare(*(r.mixed(seeds, groups["all domains"], over=over) for over in POSTERIORS))
     findings.append(
         f"With a cached prior, **{r.over} is better on average over all domains** (from previous_token to prefix: "
-        f"{signed(c.changes)}; prefix is lower for {c.seeds_lower} of {plural(len(c.changes), 'seed')}). This is why "
-        "the mixtures in this report use it where nothing else is said: a choice between two, made on test text."
+        f"{signed(c.changes)}; prefix is lower for {c.seeds_lower} of {plural(len(c.changes), 'seed')}). The domains with "
+        f"the highest perplexity weigh most in that; of the geometric mean, where all weigh the same, the change is "
+        f"{signed(c.geometric)}. The mixtures in this report use {r.over} where nothing else is said: a choice "
+        "between two, made on test text."
     )
     return Section(title, seeds, lines, findings)
 
@@ -411,7 +414,8 @@ def text(settings: dict, records: Records) -> str:
         "perplexities on test text; lower is better. ± is the standard deviation over seeds (n − 1). An average is "
         "the mean of the domains' perplexities.",
         "",
-        "A claim **holds** if it is true of the average for every seed, and **does not hold** if for none. The models "
+        "A claim **holds** if it is true of the average for every seed, and **does not hold** if for none; there is **no "
+        f"difference** if for every seed the averages differ by less than {NO_DIFFERENCE:g} %. The models "
         "are tiny and hardly trained beside the paper's: what holds here may not hold there, and the other way round. "
         "The paper's claims about the cost of training on many processors are not examined.",
         "",
