@@ -202,6 +202,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(a_mixture, Model, Mixable) {
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_document_ends_its_text_while_others_go_on, Model, Models) {
   Fixture<Model> f;
   f.settings.stop_at_document_end = true;
+  if (Model::has_experts || Model::prefix_length > 0) {
+    f.settings.experts = {DomainId{2}, DomainId{0}};
+    f.settings.prior = {0.6, 0.4};
+  }
   std::size_t ended = 0;
   for (std::uint64_t seed = 1; seed < 5; ++seed) {
     f.check(drawing(1, seed));

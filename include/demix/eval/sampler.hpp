@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -42,7 +44,7 @@ class Sampler {
   }
 
   /// A token of the distribution log p [V or more], which need not be normalised; minus infinity is never
-  /// drawn. O(V log V). Throws Error when no allowed token has a finite log p.
+  /// drawn. O(V), with top-p O(V log V). Throws Error when no allowed token has a finite log p.
   Token draw(std::span<const double> log_p, const Draw& which) const {
     std::vector<Token> tokens;
     for (std::size_t v = 0; v < allowed_.size(); ++v)
@@ -52,13 +54,6 @@ class Sampler {
     const auto before = [&](Token a, Token b) { return p(a) > p(b) || (p(a) == p(b) && a < b); };
     const Token best = *std::min_element(tokens.begin(), tokens.end(), before);
     if (settings_.temperature == 0) return best;
-    const auto weight = [&](Token v) { return std::exp((p(v) - p(best)) / settings_.temperature); };
-    const auto total = [&] {
-      double sum = 0;
-      for (const Token v : tokens) sum += weight(v);
-      return sum;
-    };
-
     if (settings_.top_k > 0 && settings_.top_k < tokens.size()) {
       const auto end = tokens.begin() + static_cast<std::ptrdiff_t>(settings_.top_k);
       std::nth_element(tokens.begin(), end, tokens.end(), before);
@@ -66,25 +61,34 @@ class Sampler {
     }
     if (settings_.top_p < 1) {
       std::sort(tokens.begin(), tokens.end(), before);
-      double missing = settings_.top_p * total();
+      std::vector<double> weights;
+      for (const Token v : tokens) weights.push_back(std::exp((p(v) - p(best)) / settings_.temperature));
+      double missing = settings_.top_p * std::accumulate(weights.begin(), weights.end(), 0.0);
       std::size_t kept = 0;
-      while (missing > 0 && kept < tokens.size()) missing -= weight(tokens[kept++]);
+      while (missing > 0 && kept < tokens.size()) missing -= weights[kept++];
       tokens.resize(kept);
     }
-    // In the order of the ids, in which a rounding error of the model changes little.
-    std::sort(tokens.begin(), tokens.end());
-    double left = uniform(which) * total();
+    // The highest of log p + Gumbel noise (Gumbel 1954) is distributed as p. A model's rounding errors seldom
+    // change which it is; a random number on the scale of all p summed up would meet thousands of borders.
+    const PhiloxWords key = philox(settings_.seed, which.position, which.sample, which.text,
+                                   static_cast<std::uint32_t>(RandomStream::sampling));
+    Token drawn = best;
+    double highest = -std::numeric_limits<double>::infinity();
     for (const Token v : tokens)
-      if ((left -= weight(v)) < 0) return v;
-    return best;  // rounding left a rest
+      if (const double value = (p(v) - p(best)) / settings_.temperature + gumbel(key, v); value > highest) {
+        highest = value;
+        drawn = v;
+      }
+    return drawn;
   }
 
  private:
-  /// Uniform in [0, 1), 53 bits.
-  double uniform(const Draw& which) const {
-    const auto random = philox(settings_.seed, which.position, which.sample, which.text,
-                               static_cast<std::uint32_t>(RandomStream::sampling));
-    return std::ldexp(static_cast<double>(random.word[0] >> 5) * 67108864.0 + (random.word[1] >> 6), -53);
+  /// -log(-log(u)) with u uniform in (0, 1), 52 bits, for token v of a draw.
+  static double gumbel(const PhiloxWords& key, Token v) {
+    const Seed seed{key.word[0] | static_cast<std::uint64_t>(key.word[1]) << 32};
+    const auto random = philox(seed, static_cast<std::uint32_t>(v), key.word[2], key.word[3], 0);
+    const double bits = static_cast<double>(random.word[0] >> 6) * 67108864.0 + (random.word[1] >> 6);
+    return -std::log(-std::log(std::ldexp(bits + 0.5, -52)));
   }
 
   SamplerSettings settings_;
