@@ -31,6 +31,7 @@ readonly PACKAGES=(
   "libpcre2-dev|regular expressions of the tokenizer"
   "nlohmann-json3-dev|text, metrics and results in JSON"
   "libbenchmark-dev|microbenchmarks"
+  "gnuplot-nox|pictures of posteriors (demix-mix --plot)"
   "python3|corpus builder and test helpers"
   "python3-numpy|tests compare with NumPy"
   "python3-h5py|tests read checkpoints with h5py"

@@ -17,15 +17,6 @@ namespace demix::checkpoint {
 
 namespace compose_detail {
 
-/// Where a path leads now. Reading by this name reads one step's files, also while a trainer moves its link
-/// checkpoint_last.
-inline std::filesystem::path resolve(const std::filesystem::path& path) {
-  std::error_code code;
-  auto resolved = std::filesystem::weakly_canonical(path, code);
-  durable::check(code, path, "follow this path");
-  return resolved;
-}
-
 /// A checkpoint with experts: what to make others of.
 struct Base {
   /// Throws Error for one that cannot be read, or has no experts.

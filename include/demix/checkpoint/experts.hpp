@@ -11,6 +11,15 @@
 
 namespace demix::checkpoint {
 
+/// Where a path leads now. Reading by this name reads one step's files, also while a trainer moves its link
+/// checkpoint_last.
+inline std::filesystem::path resolve(const std::filesystem::path& path) {
+  std::error_code code;
+  auto resolved = std::filesystem::weakly_canonical(path, code);
+  durable::check(code, path, "follow this path");
+  return resolved;
+}
+
 /// An expert somewhere: that of `domain` in `checkpoint`, to be known as `name`.
 struct ExpertSource {
   std::filesystem::path checkpoint;

@@ -28,10 +28,11 @@ auto with_type(const checkpoint::Metadata& metadata, const std::filesystem::path
 
 }  // namespace load_model_detail
 
-/// f(model, metadata) with the checkpoint's model, its values loaded. Throws Error for an unreadable
-/// checkpoint.
+/// f(model, metadata) with the model of the checkpoint that `link` is or leads to, its values loaded. Throws
+/// Error for an unreadable checkpoint.
 template <device::Device D, class F>
-auto with_model(D& device, const std::filesystem::path& path, F&& f) {
+auto with_model(D& device, const std::filesystem::path& link, F&& f) {
+  const auto path = checkpoint::resolve(link);
   const auto metadata = checkpoint::read_metadata(path);
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
@@ -42,13 +43,14 @@ auto with_model(D& device, const std::filesystem::path& path, F&& f) {
   });
 }
 
-/// f(model, metadata, experts) with the checkpoint's model and the experts that a user lists: NAME, or
+/// f(model, metadata, experts) with such a checkpoint's model and the experts that a user lists: NAME, or
 /// CHECKPOINT:NAME from another one with the same body, or either with =NEW to be known by that name; none
 /// lists all. A model with experts loads these only; of a domain-token model the list chooses tokens.
 /// `experts` are the listed ones among model.domains(). Throws UsageError for a list that cannot be, and
 /// Error for an expert that does not fit.
 template <device::Device D, class F>
-auto with_experts(D& device, const std::filesystem::path& path, const std::vector<std::string>& list, F&& f) {
+auto with_experts(D& device, const std::filesystem::path& link, const std::vector<std::string>& list, F&& f) {
+  const auto path = checkpoint::resolve(link);
   const auto metadata = checkpoint::read_metadata(path);
   std::vector<checkpoint::ExpertSource> sources;
   for (const auto& text : list) sources.push_back(checkpoint::parse_expert_source(text, path));
