@@ -7,6 +7,7 @@
 #include <csignal>
 #include <iostream>
 
+#include "demix/core/run_program.hpp"
 #include "demix/data/decode.hpp"
 #include "demix/data/prepare.hpp"
 #include "demix/data/prepare_options.hpp"

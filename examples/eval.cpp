@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "demix/core/options.hpp"
+#include "demix/core/run_program.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/device/cpu.hpp"

@@ -11,6 +11,7 @@
 #include "demix/checkpoint/compose.hpp"
 #include "demix/core/hash.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/run_program.hpp"
 
 namespace {
 

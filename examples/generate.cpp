@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "demix/core/options.hpp"
+#include "demix/core/run_program.hpp"
 #include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/eval/load_model.hpp"

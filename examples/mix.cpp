@@ -15,6 +15,7 @@
 
 #include "demix/core/live_line.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/run_program.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/device/cpu.hpp"

@@ -9,6 +9,7 @@
 
 #include "axes.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/run_program.hpp"
 #include "demix/eval/mix.hpp"
 #include "demix/model/experiments.hpp"
 

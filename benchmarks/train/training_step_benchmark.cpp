@@ -4,12 +4,14 @@
 //
 // prints
 //
-//   tokens/s 248.442  GFLOP/s 188.246  gemm GFLOP/s 213.01  (forward+backward 4.06382 s, norm and Adam 0.0578622 s a step)
+//   tokens/s 248.442  GFLOP/s 188.246  gemm GFLOP/s 213.01  (forward+backward 4.06382 s, norm and Adam
+//   0.0578622 s a step)
 
 #include <iostream>
 
 #include "axes.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/run_program.hpp"
 #include "demix/model/experiments.hpp"
 #include "demix/optim/adam.hpp"
 #include "demix/optim/gradient_norm.hpp"

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/fixtures.hpp"
+#include "demix/core/run_program.hpp"
 
 namespace demix::test {
 namespace {

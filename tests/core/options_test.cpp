@@ -4,9 +4,12 @@
 
 #include <filesystem>
 
+#include "captured.hpp"
 #include "testing.hpp"
 
 using namespace demix;
+using demix::test::Captured;
+using demix::test::contains;
 namespace po = boost::program_options;
 
 namespace {
@@ -36,10 +39,6 @@ std::string usage_error(const std::vector<std::string>& words) {
   return "";
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// A file that is gone when the test is over.
 struct ConfigFile {
   std::string path;
@@ -49,19 +48,6 @@ struct ConfigFile {
     std::ofstream(path) << text;
   }
   ~ConfigFile() { std::filesystem::remove(path); }
-};
-
-/// Swallows a stream's output while it lives.
-class Captured {
- public:
-  explicit Captured(std::ostream& stream) : stream_(stream), saved_(stream.rdbuf(text_.rdbuf())) {}
-  ~Captured() { stream_.rdbuf(saved_); }
-  std::string text() const { return text_.str(); }
-
- private:
-  std::ostream& stream_;
-  std::ostringstream text_;
-  std::streambuf* saved_;
 };
 
 }  // namespace
@@ -135,16 +121,6 @@ BOOST_AUTO_TEST_CASE(help_is_complete) {
   for (const char* part : {"usage: demix-test DATA", "Tests.", "--lr", "--clip-norm", "--config", "--help",
                            "demix-test data --lr 1"})
     BOOST_TEST(contains(out.text(), part), part << " is missing");
-}
-
-BOOST_AUTO_TEST_CASE(exit_codes) {
-  Captured err(std::cerr);
-  BOOST_TEST(run_program("p", [] { return 0; }) == 0);
-  BOOST_TEST(run_program("p", []() -> int { throw Error("a bad file"); }) == 1);
-  BOOST_TEST(run_program("p", []() -> int { throw std::bad_alloc(); }) == 1);
-  BOOST_TEST(run_program("p", []() -> int { throw UsageError("a wrong option"); }) == 2);
-  BOOST_TEST(contains(err.text(), "p: a bad file\n"));
-  BOOST_TEST(contains(err.text(), "p: a wrong option\np: --help shows the usage\n"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -14,6 +14,7 @@
 #include "demix/checkpoint/folder.hpp"
 #include "demix/checkpoint/folder_lock.hpp"
 #include "demix/comm/communicator.hpp"
+#include "demix/core/run_program.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/mix.hpp"
 #include "demix/train/program.hpp"

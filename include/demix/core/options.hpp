@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <boost/program_options.hpp>
 #include <cstdint>
-#include <exception>
 #include <fstream>
 #include <iostream>
 #include <numeric>
@@ -142,20 +141,5 @@ struct CommandLine {
     return true;
   }
 };
-
-/// Runs the body of a program and turns what it throws into a message on stderr and an exit code:
-/// 0 done, 1 failed, 2 wrong usage.
-template <class Body>
-int run_program(std::string_view name, Body&& body) {
-  try {
-    return body();
-  } catch (const UsageError& error) {
-    std::cerr << name << ": " << error.what() << "\n" << name << ": --help shows the usage\n";
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << name << ": " << error.what() << "\n";
-    return 1;
-  }
-}
 
 }  // namespace demix

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "demix/comm/communicator.hpp"
+#include "demix/core/run_program.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/model/language_model.hpp"

@@ -1,0 +1,27 @@
+#pragma once
+// What every program's main() does: its body, and what that throws as a message and an exit code.
+
+#include <exception>
+#include <iostream>
+#include <string_view>
+
+#include "demix/core/error.hpp"
+
+namespace demix {
+
+/// Runs the body of a program and turns what it throws into a message on stderr and an exit code:
+/// 0 done, 1 failed, 2 wrong usage.
+template <class Body>
+int run_program(std::string_view name, Body&& body) {
+  try {
+    return body();
+  } catch (const UsageError& error) {
+    std::cerr << name << ": " << error.what() << "\n" << name << ": --help shows the usage\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << name << ": " << error.what() << "\n";
+    return 1;
+  }
+}
+
+}  // namespace demix

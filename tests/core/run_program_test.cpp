@@ -1,0 +1,24 @@
+#include "demix/core/run_program.hpp"
+
+#include <new>
+
+#include "captured.hpp"
+#include "testing.hpp"
+
+using namespace demix;
+using demix::test::Captured;
+using demix::test::contains;
+
+BOOST_AUTO_TEST_SUITE(running_programs)
+
+BOOST_AUTO_TEST_CASE(exit_codes) {
+  Captured err(std::cerr);
+  BOOST_TEST(run_program("p", [] { return 0; }) == 0);
+  BOOST_TEST(run_program("p", []() -> int { throw Error("a bad file"); }) == 1);
+  BOOST_TEST(run_program("p", []() -> int { throw std::bad_alloc(); }) == 1);
+  BOOST_TEST(run_program("p", []() -> int { throw UsageError("a wrong option"); }) == 2);
+  BOOST_TEST(contains(err.text(), "p: a bad file\n"));
+  BOOST_TEST(contains(err.text(), "p: a wrong option\np: --help shows the usage\n"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
