@@ -6,15 +6,18 @@
 #include <string_view>
 
 #include "demix/core/error.hpp"
+#include "demix/core/stop_signal.hpp"
 
 namespace demix {
 
 /// Runs the body of a program and turns what it throws into a message on stderr and an exit code:
-/// 0 done, 1 failed, 2 wrong usage.
+/// 0 done, 1 failed, 2 wrong usage, 128 + signal when a signal stopped it.
 template <class Body>
 int run_program(std::string_view name, Body&& body) {
   try {
     return body();
+  } catch (const Stopped& stopped) {
+    return 128 + stopped.signal();
   } catch (const UsageError& error) {
     std::cerr << name << ": " << error.what() << "\n" << name << ": --help shows the usage\n";
     return 2;
