@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "demix/checkpoint/experts.hpp"
+#include "demix/core/names.hpp"
 
 namespace demix::checkpoint {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "demix/core/error.hpp"
-#include "demix/core/options.hpp"
+#include "demix/core/names.hpp"
 #include "demix/data/indexed_format.hpp"
 
 namespace demix::data {

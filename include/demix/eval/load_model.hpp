@@ -8,6 +8,7 @@
 
 #include "demix/checkpoint/checkpoint.hpp"
 #include "demix/checkpoint/experts.hpp"
+#include "demix/core/names.hpp"
 #include "demix/model/experiments.hpp"
 
 namespace demix::eval {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "demix/core/error.hpp"
-#include "demix/core/options.hpp"
+#include "demix/core/names.hpp"
 
 namespace demix::eval {
 
