@@ -9,17 +9,6 @@ BOOST_AUTO_TEST_CASE(the_version_is_the_projects) {
   BOOST_TEST(std::string(checkpoint::demix_version) == DEMIX_PROJECT_VERSION);
 }
 
-BOOST_AUTO_TEST_CASE(domain_names_must_be_file_names) {
-  for (const char* good : {"1b", "legal", "C++", "a.b", "A_b-c", "x..y"})
-    BOOST_TEST(error_of([&] { checkpoint::require_domain_name(good); }) == "no error");
-  for (const std::string bad :
-       {"", ".", "..", ".hidden", "a/b", "/abs", "../up", "a b", "-rf", "_a", "ü", "a\n", "a\\b", "a:b", "*"})
-    BOOST_TEST(mentions(error_of([&] { checkpoint::require_domain_name(bad); }), {"domain name"}), bad);
-  BOOST_TEST(error_of([] { checkpoint::require_domain_name(std::string("a\0b", 3)); }) != "no error");
-  BOOST_TEST(error_of([] { checkpoint::require_domain_name(std::string(200, 'a')); }) == "no error");
-  BOOST_TEST(error_of([] { checkpoint::require_domain_name(std::string(201, 'a')); }) != "no error");
-}
-
 BOOST_AUTO_TEST_CASE(save_writes_nothing_for_a_bad_or_double_name) {
   const TemporaryFolder folder;
   device::Cpu device;

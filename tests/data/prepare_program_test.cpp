@@ -153,7 +153,9 @@ BOOST_FIXTURE_TEST_CASE(wrong_usage_exits_with_2, Program) {
   check_fails(2, "--input law= " + output(), {"DOMAIN=PATH"});
   for (const char* name : {"", ".law", "-law", "a/b", "a,b", "'a b'", "..", "\303\251"})
     check_fails(2, std::string("--input ") + name + "=" + in().string() + " " + output(),
-                {"cannot name a domain"});
+                {"--input", "domain name"});
+  for (const char* name : {"dict.txt", "encoder.json", "vocab.bpe", "summary.json", "Dict.TXT"})
+    check_fails(2, std::string("--input ") + name + "=" + in().string() + " " + output(), {name, "taken"});
   check_fails(2, good + law, {"'law' is given twice"});
   check_fails(2, good + "--input-dir " + in().string(), {"'law' is given twice"});
   check_fails(2, "--input-dir " + (path / "absent").string() + " " + output(), {"not a folder"});

@@ -68,7 +68,7 @@ class Run {
   /// The domains of the adapted model, once everything the user asks for is known to make sense.
   static std::vector<std::string> new_domains(const checkpoint::Metadata& base, const Options& options,
                                               const data::Dictionary& dictionary) {
-    checkpoint::require_domain_name(options.domain);
+    require_domain_name<UsageError>(options.domain, "--domain: ");
     require(dictionary.fingerprint() == base.vocabulary_fingerprint, "the vocabulary of ",
             options.data.string(), " (fingerprint ", dictionary.fingerprint(), ") is not the one that ",
             options.checkpoint.string(), " was trained with (", base.vocabulary_fingerprint, ")");

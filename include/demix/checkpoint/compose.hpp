@@ -182,6 +182,7 @@ inline void rename_expert(const std::filesystem::path& checkpoint, const std::st
   const compose_detail::Base base(checkpoint);
   base.require_expert(name);
   if (name == new_name) throw UsageError(concat("rename: '", name, "' is its name already"));
+  require_domain_name<UsageError>(new_name, "rename: ");
   auto experts = base.experts;
   for (auto& expert : experts)
     if (expert.name == name) expert.name = new_name;
@@ -195,7 +196,7 @@ inline void merge_experts(const std::filesystem::path& checkpoint,
                           const std::vector<std::pair<std::string, double>>& weights,
                           const std::string& new_name, const std::filesystem::path& out) {
   const compose_detail::Base base(checkpoint);
-  require_domain_name(new_name);
+  require_domain_name<UsageError>(new_name, "merge: ");
   std::vector<std::string> names;
   double total = 0;
   for (const auto& [name, weight] : weights) {

@@ -38,6 +38,7 @@ inline ExpertSource parse_expert_source(const std::string& text, const std::file
   if (source.domain.empty() || source.name.empty() || source.checkpoint.empty())
     throw UsageError(
         concat("'", text, "' is not an expert: expected NAME, CHECKPOINT:NAME or either with =NEW"));
+  require_domain_name<UsageError>(source.name, concat("'", text, "': "));
   return source;
 }
 

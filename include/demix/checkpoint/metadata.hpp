@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "demix/checkpoint/hdf5.hpp"
+#include "demix/core/domain_name.hpp"
 #include "demix/model/config.hpp"
 
 namespace demix::checkpoint {
@@ -27,18 +28,6 @@ struct Metadata {
   std::uint64_t step = 0;
 };
 
-/// Throws Error unless `name` can be a domain's: it becomes a file name.
-inline void require_domain_name(const std::string& name) {
-  const auto alphanumeric = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  const bool safe = std::all_of(name.begin(), name.end(), [&](char c) {
-    return alphanumeric(c) || c == '_' || c == '-' || c == '.' || c == '+';
-  });
-  require(safe && !name.empty() && name.size() <= 200 && alphanumeric(name[0]), "domain name '", name,
-          "' cannot be a file name; use up to 200 letters, digits and _ - . +, a letter or digit first");
-}
-
 inline std::filesystem::path model_file(const std::filesystem::path& checkpoint) {
   return checkpoint / "model.h5";
 }
@@ -47,17 +36,6 @@ inline std::filesystem::path expert_file(const std::filesystem::path& checkpoint
 }
 inline std::filesystem::path state_file(const std::filesystem::path& checkpoint) {
   return checkpoint / "state.h5";
-}
-
-/// Throws Error unless there are domains and all their names are allowed and distinct.
-inline void require_domain_names(const std::vector<std::string>& domains) {
-  require(!domains.empty(), "a checkpoint needs the name of at least one domain");
-  for (std::size_t d = 0; d < domains.size(); ++d) {
-    require_domain_name(domains[d]);
-    require(std::find(domains.begin(), domains.begin() + static_cast<std::ptrdiff_t>(d), domains[d]) ==
-                domains.begin() + static_cast<std::ptrdiff_t>(d),
-            "domain name '", domains[d], "' stands twice in the list of domains");
-  }
 }
 
 namespace metadata_detail {

@@ -2,6 +2,7 @@
 // Where things stand in a data-bin: DOMAIN/{train,valid_DOMAIN,test_DOMAIN}.{bin,idx} beside dict.txt.
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -16,6 +17,15 @@ namespace demix::data {
 /// The name of a split's files in its domain's folder, without the suffix.
 inline std::string split_file_name(const std::string& domain, const std::string& split) {
   return split == "train" ? split : split + "_" + domain;
+}
+
+/// Whether a data-bin has a file of its own that a domain's folder `name` would be in the way of, also where
+/// a file system does not tell capital letters from small ones.
+inline bool is_data_bin_file(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  constexpr std::array files{"dict.txt", "encoder.json", "vocab.bpe", "summary.json"};
+  return std::find(files.begin(), files.end(), name) != files.end();
 }
 
 /// The domains of a data-bin, sorted: its sub-folders that hold a split. Throws Error when it is no folder.

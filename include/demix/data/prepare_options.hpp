@@ -12,7 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/domain_name.hpp"
 #include "demix/core/options.hpp"
+#include "demix/data/layout.hpp"
 #include "demix/data/prepare_settings.hpp"
 
 namespace demix::data {
@@ -22,18 +24,6 @@ struct PrepareOptions {
   PrepareSettings prepare;
   std::optional<std::filesystem::path> decode;  // the prefix of a split's files
 };
-
-/// A domain's name is a folder's name, and part of file names and lists. Throws UsageError.
-inline void require_domain_name(const std::string& option, const std::string& name) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || c == '.';
-  };
-  if (name.empty() || name[0] == '.' || name[0] == '-' || !std::all_of(name.begin(), name.end(), allowed))
-    throw UsageError(concat(option, ": '", name,
-                            "' cannot name a domain; use letters, digits, '_', '-' and '.', and begin with a "
-                            "letter, a digit or '_'"));
-}
 
 /// The domains of a folder: every X.jsonl and every sub-folder, sorted by name. Throws UsageError.
 inline std::vector<std::pair<std::string, std::filesystem::path>> list_inputs(
@@ -103,7 +93,10 @@ inline void collect_inputs(const std::vector<std::string>& inputs, const std::st
   if (settings.inputs.empty()) throw UsageError("no input: give --input DOMAIN=PATH or --input-dir DIR");
   for (std::size_t i = 0; i < settings.inputs.size(); ++i) {
     const auto& [domain, path] = settings.inputs[i];
-    require_domain_name("--input", domain);
+    require_domain_name<UsageError>(domain, concat("--input ", domain, "=", path.string(), ": "));
+    if (is_data_bin_file(domain))
+      throw UsageError(
+          concat("--input: domain name '", domain, "' is taken: a data-bin has a file of that name"));
     for (std::size_t j = 0; j < i; ++j)
       if (settings.inputs[j].first == domain)
         throw UsageError(concat("domain '", domain, "' is given twice: '", settings.inputs[j].second.string(),

@@ -42,7 +42,7 @@ template <class Model>
 int train(const RunOptions& run, StopSignal& stop) {
   const auto dictionary = data::Dictionary::load(run.data / "dict.txt");
   const auto domains = run.train_domains.empty() ? data::list_domains(run.data) : run.train_domains;
-  checkpoint::require_domain_names(domains);
+  require_domain_names(domains);
   ModelConfig config = run.config;
   config.vocabulary = dictionary.size();
   device::Cpu device;
