@@ -10,3 +10,4 @@ enable_language(C)  # FindHDF5 looks for the C library
 find_package(HDF5 REQUIRED COMPONENTS C)
 find_path(PCRE2_INCLUDE_DIR pcre2.h REQUIRED)
 find_library(PCRE2_LIBRARY pcre2-8 REQUIRED)
+find_package(ZLIB REQUIRED)

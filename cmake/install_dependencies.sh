@@ -29,6 +29,7 @@ readonly PACKAGES=(
   "hdf5-tools|tests read checkpoints with h5dump"
   "libdnnl-dev|matrix products on the CPU (oneDNN)"
   "libpcre2-dev|regular expressions of the tokenizer"
+  "zlib1g-dev|text in gzip"
   "nlohmann-json3-dev|text, metrics and results in JSON"
   "libbenchmark-dev|microbenchmarks"
   "gnuplot-nox|pictures of posteriors (demix-mix --plot)"

@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "demix/core/run_program.hpp"
+#include "demix/core/stop_signal.hpp"
 #include "demix/data/decode.hpp"
 #include "demix/data/prepare.hpp"
 #include "demix/data/prepare_options.hpp"
@@ -36,7 +37,9 @@ int body(int argc, char** argv) {
     data::decode_split(*options.decode, data::Vocabulary(vocabulary_of(data_bin, settings)), prefix,
                        std::cout);
   } else {
-    data::Preparation(settings).run();
+    demix::StopSignal stop("demix-prepare");
+    stop.defer("what was begun is removed");
+    data::Preparation(settings, [&] { stop.poll(); }).run();
   }
   return 0;
 }

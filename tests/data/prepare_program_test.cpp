@@ -213,7 +213,7 @@ BOOST_FIXTURE_TEST_CASE(a_full_disk_is_reported, Program) {
     write_file(in() / "law" / ("more" + std::to_string(i)), documents["law"][i % 40] + std::to_string(i));
   // 32 KiB a file: enough for the index and the vocabulary, not for the tokens.
   check_fails(1, "--input law=" + (in() / "law").string() + " " + output() + " --vocab-size 300",
-              {"cannot write", "train", "File too large"}, "ulimit -f 64; ");
+              {"cannot write", (path / "data-bin/law/train").string(), "File too large"}, "ulimit -f 64; ");
   BOOST_TEST(nothing_left());
   run_well("--input law=" + (in() / "law").string() + " " + output() + " --vocab-size 300");
   const std::string command = DEMIX_PREPARE " --decode " + (path / "data-bin/law/train").string() + " 2>" +
@@ -243,8 +243,7 @@ BOOST_FIXTURE_TEST_CASE(a_killed_run_leaves_no_data_bin_and_the_next_one_succeed
   const std::string input = "news=" + (path / "news.jsonl").string(), out = (path / "data-bin").string();
   int interrupted = 0;
   // Killed when the first files are there, when the vocabulary is, when the first split is.
-  for (const char* seen :
-       {"news.documents.partial", "dict.txt", "news/train.bin.partial", "news/train.idx"}) {
+  for (const char* seen : {".0.documents.partial", "dict.txt", "news/train.bin.partial", "news/train.idx"}) {
     std::fflush(nullptr);  // or the child writes it again
     const pid_t child = fork();
     BOOST_REQUIRE(child >= 0);
@@ -281,6 +280,165 @@ BOOST_FIXTURE_TEST_CASE(two_runs_do_not_share_an_output, Program) {
   check_fails(1, news() + " " + output(), {"another process", "data-bin"});
 }
 
+BOOST_FIXTURE_TEST_CASE(what_an_input_dir_has_is_read_or_named_or_refused, Program) {
+  std::string lines;
+  for (const auto& document : documents["news"]) lines += nlohmann::json{{"text", document}}.dump() + "\n";
+  write_file(in() / "news.JSONL", lines);
+  write_file(in() / "e.txt", "text that stands beside the domains");
+  write_file(in() / "f.json", lines);
+  write_file(in() / ".DS_Store", "x");
+  write_file(path / "elsewhere.jsonl", lines);
+  fs::create_symlink(path / "elsewhere.jsonl", in() / "linked.ndjson");
+  const std::string from = "--input-dir " + in().string() + " ";
+  const auto result = run_well(from + output() + " --vocab-size 300");
+  check_mentions(result.err,
+                 {"ignored '" + (in() / "e.txt").string(), "ignored '" + (in() / "f.json").string()});
+  BOOST_TEST(result.err.find("DS_Store") == std::string::npos);
+  check_decodes(path / "data-bin", "news");
+  BOOST_TEST(read_file(path / "data-bin" / "linked" / "dict.txt") ==
+             read_file(path / "data-bin" / "dict.txt"));
+  fs::remove_all(path / "data-bin");
+
+  for (const char* packed : {"x.jsonl.xz", "x.NDJSON.zst"}) {
+    write_file(in() / packed, "x");
+    check_fails(2, from + output(), {packed, "gzip"});
+    fs::remove(in() / packed);
+  }
+  fs::create_symlink("nothing", in() / "y");
+  check_fails(2, from + output(), {"in/y", "link to nothing"});
+  fs::remove(in() / "y");
+  fs::create_symlink("nothing", in() / "law" / "y");
+  check_fails(1, from + output(), {"law/y", "link to nothing"});
+  fs::remove_all(in());
+  write_file(in() / "e.txt", "text");
+  check_fails(2, from + output(), {"no domain", "found e.txt"});
+  BOOST_TEST(nothing_left());
+}
+
+BOOST_FIXTURE_TEST_CASE(pipes_and_standard_input_are_read, Program) {
+  const std::string file = (path / "news.jsonl").string();
+  for (const std::string& command : {"cat " + file + " | ", "gzip -c " + file + " | "}) {
+    const Result result =
+        run("--text-field body --input news=/dev/stdin " + output() + " --vocab-size 300", command);
+    BOOST_TEST(result.exit_code == 0, result.err);
+    check_decodes(path / "data-bin", "news");
+    fs::remove_all(path / "data-bin");
+  }
+  check_fails(1, "--text-field body --input news=/dev/stdin " + output(), {"/dev/stdin", "cut short"},
+              "gzip -c " + file + " | head -c 500 | ");
+  check_fails(1, "--input news=/dev/stdin " + output(), {"/dev/stdin:1:", "'text'"}, "cat " + file + " | ");
+  BOOST_TEST(nothing_left());
+}
+
+BOOST_FIXTURE_TEST_CASE(identical_documents_are_counted_or_kept_together, Program) {
+  for (std::size_t i = 0; i < 120; ++i)
+    write_file(in() / "law" / ("copy" + std::to_string(i)), documents["law"][i % 40]);
+  const std::string options = "--input law=" + (in() / "law").string() + " " + output() +
+                              " --vocab-size 300 --valid-fraction 0.2 --test-fraction 0.2";
+  const auto shared = [&](const char* split) -> std::uint64_t {
+    return nlohmann::json::parse(
+        read_file(path / "data-bin" / "summary.json"))["domains"]["law"][split]["shared_documents"];
+  };
+  const auto result = run_well(options);
+  check_mentions(result.err, {"also in another split", "--keep-duplicates-together"});
+  check_mentions(result.out, {"shared"});
+  for (const char* split : {"train", "valid", "test"}) BOOST_TEST(shared(split) > 0u);
+  fs::remove_all(path / "data-bin");
+  BOOST_TEST(run_well(options + " --keep-duplicates-together").err.find("also in") == std::string::npos);
+  for (const char* split : {"train", "valid", "test"}) BOOST_TEST(shared(split) == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_output_that_cannot_be_replaced_is_filled, Program) {
+  fs::create_directories(path / "here");
+  fs::create_directories(path / "behind");
+  fs::create_directory_symlink("behind", path / "link");
+  const std::string options = news() + " --vocab-size 300 --output ";
+  const Result here = run(options + ".", "cd " + (path / "here").string() + "; ");
+  BOOST_TEST(here.exit_code == 0, here.err);
+  run_well(options + (path / "link").string());
+  run_well(options + (path / "new").string() + "/");
+  const auto expected = files_of(path / "new");
+  BOOST_TEST((files_of(path / "here") == expected));
+  BOOST_TEST((files_of(path / "behind") == expected));
+  BOOST_TEST(fs::is_symlink(path / "link"));
+
+  fs::create_symlink("nothing", path / "data-bin");
+  check_fails(1, news() + " " + output(), {"link to nothing"});
+  fs::remove(path / "data-bin");
+  // What is written must not be read as text.
+  check_fails(2, "--input law=" + (in() / "law").string() + " --output " + (in() / "law" / "bin").string(),
+              {"in the input folder"});
+  BOOST_TEST(nothing_left());
+}
+
+// What a kill between two moves leaves: the same command then does all of it.
+BOOST_FIXTURE_TEST_CASE(a_killed_addition_of_two_domains_can_be_repeated, Program) {
+  run_well("--input law=" + (in() / "law").string() + " " + output() + " --vocab-size 300");
+  const auto data_bin = path / "data-bin", partial = data_bin / ".demix-partial";
+  const std::string more =
+      news() + " --input code=" + (in() / "code").string() + " " + output() + " --reuse-vocabulary";
+  const auto before = files_of(data_bin);
+  run_well(more);
+  const auto after = files_of(data_bin);
+  fs::create_directory(partial);
+  fs::rename(data_bin / "code", partial / "code");
+  fs::rename(data_bin / "summary.json", partial / "summary.json");
+  write_file(data_bin / "summary.json", before.at("summary.json"));
+  write_file(partial / ".publishing", "news\ncode\nsummary.json\n");
+  run_well(more);
+  BOOST_TEST((files_of(data_bin) == after));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_wrong_is_found_before_the_work, Program) {
+  const std::string law = "--input law=" + (in() / "law").string() + " ";
+  run_well(law + output() + " --vocab-size 300");
+  const auto data_bin = path / "data-bin";
+  const auto fails_early = [&](const std::string& arguments, const std::vector<std::string>& mentions) {
+    const Result result = run(arguments);
+    BOOST_TEST(result.exit_code == 1, result.err);
+    check_mentions(result.err, mentions);
+    for (const char* never : {"documents", "demix-partial"})
+      BOOST_TEST(result.err.find(never) == std::string::npos, result.err);
+  };
+  const std::string other = "--output " + (path / "other").string() + " ";
+  fails_early(law + "--input x=" + (path / "absent").string() + " " + other, {"absent", "does not exist"});
+  write_file(path / "bad" / "encoder.json", "{");
+  fs::copy_file(data_bin / "vocab.bpe", path / "bad" / "vocab.bpe");
+  fails_early(law + other + given(path / "bad"), {(path / "bad" / "encoder.json").string()});
+  fails_early(law + other + given(data_bin) + " --dict " + (path / "absent.txt").string(), {"absent.txt"});
+  fs::remove(data_bin / "encoder.json");
+  fails_early("--input x=" + (in() / "law").string() + " --reuse-vocabulary " + output(),
+              {(data_bin / "encoder.json").string()});
+  BOOST_TEST(!fs::exists(path / "other"));
+}
+
+BOOST_FIXTURE_TEST_CASE(of_runs_at_once_on_one_output_one_succeeds, Program) {
+  const std::string command =
+      DEMIX_PREPARE " " + news() + " " + output() + " --vocab-size 300 >/dev/null 2>&1";
+  std::string script = "ok=0; ";
+  for (int i = 0; i < 4; ++i) script += command + " & p" + std::to_string(i) + "=$!; ";
+  for (int i = 0; i < 4; ++i) script += "wait $p" + std::to_string(i) + " && ok=$((ok + 1)); ";
+  const int status = std::system((script + "exit $ok").c_str());
+  BOOST_TEST(WEXITSTATUS(status) == 1);
+  check_decodes(path / "data-bin", "news");
+  BOOST_TEST(!fs::exists(path / "data-bin.demix-partial"));
+  BOOST_TEST(!fs::exists(path / "data-bin" / ".demix-partial"));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_signal_leaves_nothing, Program) {
+  // It waits for the other end of a pipe.
+  const auto pipe = (path / "pipe").string(), partial = (path / "data-bin.demix-partial").string(),
+             err = (path / "stderr").string();
+  const std::string script = "mkfifo " + pipe + "; " DEMIX_PREPARE " --input law=" + (in() / "law").string() +
+                             " --input x=" + pipe + " " + output() + " 2>" + err +
+                             " & pid=$!; while [ ! -e " + partial +
+                             " ]; do sleep 0.01; done; kill -TERM $pid; wait $pid; exit $?";
+  const int status = std::system(script.c_str());
+  BOOST_TEST(WEXITSTATUS(status) == 128 + SIGTERM);
+  check_mentions(read_file(err), {"demix-prepare: SIGTERM: stopping"});
+  BOOST_TEST(nothing_left());
+}
+
 BOOST_FIXTURE_TEST_CASE(help_is_complete_and_a_config_file_is_read, Program) {
   const auto help = run_well("--help").out;
   check_mentions(help, {"usage:",
@@ -302,6 +460,7 @@ BOOST_FIXTURE_TEST_CASE(help_is_complete_and_a_config_file_is_read, Program) {
                         "--valid-tokens",
                         "--test-tokens",
                         "--seed",
+                        "--keep-duplicates-together",
                         "--threads",
                         "--config",
                         "Example:"});

@@ -108,4 +108,21 @@ BOOST_AUTO_TEST_CASE(a_split_that_would_be_empty_is_an_error) {
                  {"split would be empty"});
 }
 
+BOOST_AUTO_TEST_CASE(groups_are_dealt_whole) {
+  SplitSettings settings;
+  settings.valid_words = settings.test_words = 10;
+  data::SplitFiller filler(settings, 100, 1000);
+  BOOST_TEST(filler.deal(2, 6).value() == 1u);
+  BOOST_TEST(filler.deal(50, 500).value() == 0u);  // half of all for 10 words: that is for training
+  BOOST_TEST(filler.deal(3, 40).value() == 1u);
+  BOOST_TEST(filler.deal(1, 400).value() == 2u);  // one document is dealt, as without groups
+  BOOST_TEST(!filler.full());
+  BOOST_TEST(filler.deal(44, 54).value() == 0u);
+  BOOST_TEST(filler.full());
+  settings.train_words = 10;
+  data::SplitFiller in_order(settings, 10, 100);
+  for (const std::size_t split : {0u, 1u, 2u}) BOOST_TEST(in_order.deal(2, 10).value() == split);
+  BOOST_TEST(!in_order.deal(2, 10).has_value());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

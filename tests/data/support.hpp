@@ -1,6 +1,7 @@
 #pragma once
 // What the tests of data/ share: temporary folders, whole files, expected messages.
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <fstream>
@@ -28,6 +29,15 @@ inline std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
   BOOST_REQUIRE_MESSAGE(in.good(), "cannot open " << path);
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// The paths of all files below a folder, sorted, relative to it.
+inline std::vector<std::string> files_under(const fs::path& folder) {
+  std::vector<std::string> result;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) result.push_back(fs::relative(entry.path(), folder).string());
+  std::sort(result.begin(), result.end());
+  return result;
 }
 
 /// Runs f and returns the message of the Error that it must throw.

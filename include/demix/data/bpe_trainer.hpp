@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <queue>
 #include <string>
@@ -35,13 +36,16 @@ class BpeTrainer {
   }
 
   /// Merges until there are `symbols` of them, or no pair occurs twice. Returns how many there are. Call it
-  /// once. Throws Error for fewer than 256, which the bytes alone need.
-  std::size_t train(std::size_t symbols) {
+  /// once. `poll` is called often, and may throw. Throws Error for fewer than 256, which the bytes alone
+  /// need.
+  std::size_t train(
+      std::size_t symbols, const std::function<void()>& poll = [] {}) {
     require(symbols >= 256, "a BPE of ", symbols, " symbols: the 256 bytes alone need more");
     spell_words();
     for (std::uint32_t w = 0; w < words_.size(); ++w) add_pairs(w, +1, nullptr);
     apply_changes();
     while (symbols_.size() < symbols && !heap_.empty()) {
+      poll();
       const Candidate best = heap_.top();
       heap_.pop();
       const std::uint64_t count = pairs_[best.pair].count;

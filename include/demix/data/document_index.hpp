@@ -13,6 +13,7 @@
 #include "demix/data/documents.hpp"
 #include "demix/data/ordered_pipeline.hpp"
 #include "demix/data/output_file.hpp"
+#include "demix/data/text_hash.hpp"
 
 namespace demix::data {
 
@@ -70,6 +71,8 @@ class DocumentIndex {
 
   /// The words of document i. Threads may call this and the following at the same time.
   std::uint64_t words(std::uint64_t i) const { return entry(i).words; }
+  /// Equal for identical texts.
+  TextHash hash(std::uint64_t i) const { return entry(i).hash; }
   /// The bytes that reading document i costs.
   std::uint64_t source_bytes(std::uint64_t i) const { return entry(i).place.length; }
   /// The text of document i. Throws Error.
@@ -80,6 +83,7 @@ class DocumentIndex {
     DocumentPlace place;
     std::uint64_t words;
     std::uint64_t text_bytes;
+    TextHash hash;
   };
   static constexpr std::uint64_t chunk_bytes = std::uint64_t{1} << 20;
   static constexpr std::size_t chunk_documents = 4096;
@@ -100,7 +104,7 @@ class DocumentIndex {
     std::vector<Entry> entries;
     for (const auto& place : places) {
       const std::string text = reader_->text(place);
-      entries.push_back({place, count_words(text), text.size()});
+      entries.push_back({place, count_words(text), text.size(), text_hash(text)});
     }
     return entries;
   }

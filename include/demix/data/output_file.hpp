@@ -102,7 +102,7 @@ class OutputFile {
   }
 
   [[noreturn]] void fail(const char* action, int error) const {
-    throw Error(concat("cannot ", action, " '", partial_.string(), "': ", std::strerror(error)));
+    throw Error(concat("cannot ", action, " '", path_.string(), "': ", std::strerror(error)));
   }
 
   std::filesystem::path path_, partial_;

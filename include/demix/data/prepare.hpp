@@ -5,6 +5,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,6 +15,7 @@
 
 #include "demix/data/bpe_trainer.hpp"
 #include "demix/data/document_index.hpp"
+#include "demix/data/duplicates.hpp"
 #include "demix/data/indexed_file_writer.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/data/ordered_pipeline.hpp"
@@ -44,25 +46,35 @@ inline std::string document_prefix_of(const std::filesystem::path& data_bin) {
 /// does not depend on the number of threads.
 class Preparation {
  public:
-  /// Checks the output. Throws Error, and UsageError for settings that do not fit what is there.
-  explicit Preparation(const PrepareSettings& settings)
-      : settings_(settings), adds_(adds_to_data_bin(settings)), staging_(settings.output) {}
+  /// Checks the output, that the inputs are there, and a vocabulary that exists. `poll` is called often, by
+  /// one thread at a time; what it throws ends the run as an error does, and leaves nothing. Throws Error,
+  /// and UsageError for settings that do not fit what is there.
+  explicit Preparation(
+      const PrepareSettings& settings, std::function<void()> poll = [] {})
+      : settings_(settings),
+        poll_(std::move(poll)),
+        staging_(settings.output),
+        adds_(adds_to_data_bin(settings, staging_)) {
+    for (const auto& [domain, path] : settings.inputs) {
+      require_source(path);
+      require_output_outside(path);
+      require(std::filesystem::create_directory(staging_.path() / domain), "domain '", domain,
+              "': the file system of '", settings.output.string(),
+              "' does not tell this name from that of another domain; choose another name");
+    }
+  }
 
-  /// Does it all and prints the summary. Throws Error.
+  /// Does it all and prints the summary. Throws Error, in the names that the user knows.
   void run() {
-    for (const auto& [domain, path] : settings_.inputs) read_input(domain, path);
-    make_vocabulary();
-    const Vocabulary vocabulary(VocabularyFiles::in(staging_.path()));
-    if (adds_) require_same_vocabulary(vocabulary);
-    std::vector<std::unique_ptr<TextEncoder>> encoders;
-    for (std::size_t t = 0; t < settings_.threads; ++t)
-      encoders.push_back(std::make_unique<TextEncoder>(vocabulary));
-    std::vector<DomainSummary> summaries;
-    for (const auto& input : inputs_) summaries.push_back(encode_domain(input, vocabulary, encoders));
-    inputs_.clear();
-    publish(vocabulary, summaries);
-    progress_.message(concat("wrote ", settings_.output.string()));
-    print_table(summaries);
+    try {
+      prepare();
+    } catch (const UsageError&) {
+      throw;
+    } catch (const Error& error) {
+      throw Error(staging_.in_users_terms(error.what()));
+    } catch (const std::filesystem::filesystem_error& error) {
+      throw Error(staging_.in_users_terms(error.what()));
+    }
   }
 
  private:
@@ -70,6 +82,7 @@ class Preparation {
     std::string domain;
     std::unique_ptr<DocumentIndex> documents;
     SplitPlan plan;
+    std::array<std::uint64_t, 3> shared;  // documents of a split that are also in another one
   };
   struct Encoded {
     std::vector<Token> tokens;
@@ -80,11 +93,11 @@ class Preparation {
   static constexpr std::size_t chunk_documents = 4096;
 
   /// Whether the output is a data-bin already, to which domains are added.
-  static bool adds_to_data_bin(const PrepareSettings& settings) {
+  static bool adds_to_data_bin(const PrepareSettings& settings, const StagingFolder& staging) {
     using Source = PrepareSettings::VocabularySource;
     namespace fs = std::filesystem;
     const fs::path& output = settings.output;
-    if (!fs::exists(output) || (fs::is_directory(output) && fs::is_empty(output))) {
+    if (staging.target_is_empty()) {
       if (settings.vocabulary == Source::reused)
         throw UsageError(concat("--reuse-vocabulary: '", output.string(), "' is not a data-bin yet"));
       return false;
@@ -100,39 +113,84 @@ class Preparation {
     return true;
   }
 
+  /// Throws UsageError when what is written would be read as text of the folder `input`.
+  void require_output_outside(const std::filesystem::path& input) const {
+    namespace fs = std::filesystem;
+    if (!fs::is_directory(input)) return;
+    const fs::path folder = fs::weakly_canonical(input), output = fs::weakly_canonical(settings_.output);
+    if (std::mismatch(folder.begin(), folder.end(), output.begin(), output.end()).first == folder.end())
+      throw UsageError(concat("--output: '", settings_.output.string(), "' lies in the input folder '",
+                              input.string(), "'; choose a place outside it"));
+  }
+
+  void prepare() {
+    using Source = PrepareSettings::VocabularySource;
+    for (const auto& path : settings_.ignored)
+      progress_.message(
+          concat("ignored '", path.string(),
+                 "', which is neither X.jsonl nor a folder; --input DOMAIN=FILE reads any file"));
+    if (settings_.vocabulary != Source::trained) take_vocabulary();
+    for (const auto& [domain, path] : settings_.inputs) read_input(domain, path);
+    if (settings_.vocabulary == Source::trained) train_vocabulary(VocabularyFiles::in(staging_.path()));
+    choose_prefix();
+    const Vocabulary vocabulary(VocabularyFiles::in(staging_.path()));
+    std::vector<std::unique_ptr<TextEncoder>> encoders;
+    for (std::size_t t = 0; t < settings_.threads; ++t)
+      encoders.push_back(std::make_unique<TextEncoder>(vocabulary));
+    std::vector<DomainSummary> summaries;
+    for (const auto& input : inputs_) summaries.push_back(encode_domain(input, vocabulary, encoders));
+    inputs_.clear();
+    publish(vocabulary, summaries);
+    progress_.message(concat("wrote ", settings_.output.string()));
+    print_table(summaries);
+  }
+
   void read_input(const std::string& domain, const std::filesystem::path& path) {
-    auto documents = std::make_unique<DocumentIndex>(
-        open_documents(path, settings_.text_field), staging_.path() / (domain + ".documents"),
-        settings_.threads,
-        [&](std::uint64_t n) { progress_.update(concat(domain, ": reading, ", n, " documents")); });
+    // No domain's name begins with a dot.
+    const std::string scratch = (staging_.path() / concat(".", inputs_.size())).string();
+    auto documents =
+        std::make_unique<DocumentIndex>(open_documents(path, settings_.text_field, scratch + ".text", poll_),
+                                        scratch + ".documents", settings_.threads, [&](std::uint64_t n) {
+                                          poll_();
+                                          progress_.update(concat(domain, ": reading, ", n, " documents"));
+                                        });
     require(documents->size() > 0, "domain '", domain, "': '", path.string(), "' holds no documents");
-    SplitPlan plan = plan_splits(
-        domain, documents->size(), documents->words(), [&](std::uint64_t i) { return documents->words(i); },
-        settings_.splits, settings_.seed);
+    SplitPlan plan =
+        settings_.keep_duplicates_together
+            ? plan_splits_without_shared(domain, *documents, settings_.splits, settings_.seed, scratch, poll_)
+            : plan_splits(
+                  domain, documents->size(), documents->words(),
+                  [&](std::uint64_t i) { return documents->words(i); }, settings_.splits, settings_.seed);
+    const auto shared = count_shared_documents(*documents, plan, scratch, poll_);
     std::string note;
     if (documents->empty_documents() > 0)
       note = concat("; left out ", documents->empty_documents(), " documents without text");
+    if (shared[1] + shared[2] > 0)
+      note += concat("; ", shared[1], " of the validation and ", shared[2],
+                     " of the test documents are also in another split (--keep-duplicates-together)");
     progress_.message(
         concat(domain, ": ", documents->size(), " documents, ", documents->words(), " words", note));
-    inputs_.push_back({domain, std::move(documents), plan});
+    inputs_.push_back({domain, std::move(documents), std::move(plan), shared});
   }
 
-  void make_vocabulary() {
-    using Source = PrepareSettings::VocabularySource;
-    const auto files = VocabularyFiles::in(staging_.path());
-    switch (settings_.vocabulary) {
-      case Source::trained:
-        train_vocabulary(files);
-        break;
-      case Source::given:
-        copy_vocabulary({settings_.encoder_json, settings_.vocab_bpe, settings_.dict.value_or("")}, files);
-        if (!settings_.dict) write_plain_dict(files);
-        break;
-      case Source::reused:
-        copy_vocabulary(VocabularyFiles::in(settings_.output), files);
-        break;
-    }
-    const bool is_own = settings_.vocabulary == Source::trained;
+  /// The vocabulary that the user names, or that of the data-bin, once it is known to be sound and the
+  /// data-bin's.
+  void take_vocabulary() {
+    const bool given = settings_.vocabulary == PrepareSettings::VocabularySource::given;
+    const auto to = VocabularyFiles::in(staging_.path());
+    VocabularyFiles from = given ? VocabularyFiles{settings_.encoder_json, settings_.vocab_bpe, to.dict}
+                                 : VocabularyFiles::in(settings_.output);
+    if (given && settings_.dict)
+      from.dict = *settings_.dict;
+    else if (given)
+      write_plain_dict(from);
+    const Vocabulary vocabulary(from);
+    if (adds_) require_same_vocabulary(vocabulary);
+    copy_vocabulary(from, to);
+  }
+
+  void choose_prefix() {
+    const bool is_own = settings_.vocabulary == PrepareSettings::VocabularySource::trained;
     prefix_ = settings_.document_prefix.value_or(adds_    ? document_prefix_of(settings_.output)
                                                  : is_own ? ""
                                                           : original_document_prefix);
@@ -146,13 +204,14 @@ class Preparation {
       const SplitRange range = input.plan.ranges[0];
       std::uint64_t left = share;
       for (std::uint64_t position = range.first; position < range.last && left > 0; ++position) {
+        poll_();
         const std::string text = input.documents->text(input.plan.order(position)).substr(0, left);
         trainer.add(text);
         left -= text.size();
       }
     }
     const std::size_t reserved = unk_token + 1;
-    const std::size_t symbols = trainer.train(settings_.vocabulary_size - reserved);
+    const std::size_t symbols = trainer.train(settings_.vocabulary_size - reserved, poll_);
     trainer.save(files);
     progress_.message(concat("vocabulary: ", symbols + reserved, " symbols trained",
                              symbols + reserved < settings_.vocabulary_size
@@ -163,7 +222,7 @@ class Preparation {
 
   static void copy_vocabulary(const VocabularyFiles& from, const VocabularyFiles& to) {
     const auto copy = [](const std::filesystem::path& source, const std::filesystem::path& target) {
-      if (source.empty()) return;
+      if (source == target) return;
       std::error_code error;
       std::filesystem::copy_file(source, target, error);
       require(!error, "cannot copy '", source.string(), "' to '", target.string(), "': ", error.message());
@@ -197,7 +256,6 @@ class Preparation {
   DomainSummary encode_domain(const Input& input, const Vocabulary& vocabulary,
                               std::vector<std::unique_ptr<TextEncoder>>& encoders) {
     const auto folder = staging_.path() / input.domain;
-    std::filesystem::create_directory(folder);
     std::filesystem::copy_file(staging_.path() / "dict.txt", folder / "dict.txt");
     DomainSummary result{input.domain, {}};
     std::uint64_t documents_done = 0;
@@ -205,6 +263,7 @@ class Preparation {
       TokenFileWriter writer(folder / split_file_name(input.domain, split_names[s]),
                              vocabulary.dictionary().size());
       SplitSummary& summary = result.splits[s];
+      summary.shared_documents = input.shared[s];
       std::uint64_t position = input.plan.ranges[s].first;
       run_in_order(
           settings_.threads, [&] { return next_chunk(input, position, input.plan.ranges[s].last); },
@@ -212,6 +271,7 @@ class Preparation {
             return encode(input, chunk, *encoders[worker]);
           },
           [&](const Encoded& encoded) {
+            poll_();
             std::size_t first = 0;
             for (const std::size_t last : encoded.ends) {
               writer.add(std::span(encoded.tokens).subspan(first, last - first));
@@ -276,21 +336,23 @@ class Preparation {
     summary["vocabulary_fingerprint"] = vocabulary.dictionary().fingerprint();
     if (!summary.contains("document_prefix")) summary["document_prefix"] = prefix_;
     for (const auto& domain : summaries) summary["domains"][domain.name] = to_json(domain);
-    const std::string text = summary.dump(2) + "\n";
-    if (adds_) {
-      for (const char* file : {"encoder.json", "vocab.bpe"})
-        if (!std::filesystem::exists(settings_.output / file)) staging_.publish(file);
-      for (const auto& domain : summaries) staging_.publish(domain.name);
-    }
-    OutputFile file((adds_ ? settings_.output : staging_.path()) / "summary.json");
-    file.write(text);
+    OutputFile file(staging_.path() / "summary.json");
+    file.write(summary.dump(2) + "\n");
     file.commit();
-    if (!adds_) staging_.publish();
+    // The last one makes a data-bin of the folder, or its domains part of it.
+    std::vector<std::string> entries;
+    for (const auto& domain : summaries) entries.push_back(domain.name);
+    for (const char* name : {"encoder.json", "vocab.bpe"})
+      if (!adds_ || !std::filesystem::exists(settings_.output / name)) entries.push_back(name);
+    entries.push_back("summary.json");
+    if (!adds_) entries.push_back("dict.txt");
+    staging_.publish(entries);
   }
 
   const PrepareSettings& settings_;
-  const bool adds_;
+  const std::function<void()> poll_;
   StagingFolder staging_;
+  const bool adds_;
   PrepareProgress progress_;
   std::vector<Input> inputs_;
   std::string prefix_;

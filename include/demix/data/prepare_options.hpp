@@ -8,12 +8,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "demix/core/domain_name.hpp"
 #include "demix/core/options.hpp"
+#include "demix/data/input_stream.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/data/prepare_settings.hpp"
 
@@ -25,24 +27,51 @@ struct PrepareOptions {
   std::optional<std::filesystem::path> decode;  // the prefix of a split's files
 };
 
-/// The domains of a folder: every X.jsonl and every sub-folder, sorted by name. Throws UsageError.
+/// X, where a file of --input-dir is named X.jsonl or X.ndjson, or these with .gz; else empty. Throws
+/// UsageError for other compressions of them.
+inline std::string domain_of_file(const std::string& name) {
+  for (const char* lines : {".jsonl", ".ndjson"}) {
+    for (const char* suffix : {"", ".gz"})
+      if (const std::string end = concat(lines, suffix); has_suffix(name, end))
+        return name.substr(0, name.size() - end.size());
+    for (const char* packed : {".xz", ".zst", ".bz2", ".lz4", ".zip"})
+      if (has_suffix(name, concat(lines, packed)))
+        throw UsageError(concat("--input-dir: '", name, "' is packed in a way other than gzip (", packed,
+                                "); unpack it, or pass its text through a pipe: --input DOMAIN=<(...)"));
+  }
+  return "";
+}
+
+/// The domains of a folder: every X.jsonl (see domain_of_file) and every sub-folder, sorted by name. Names
+/// that begin with a dot are passed over; all else goes to `ignored`. Throws UsageError.
 inline std::vector<std::pair<std::string, std::filesystem::path>> list_inputs(
-    const std::filesystem::path& folder) {
-  if (!std::filesystem::is_directory(folder))
+    const std::filesystem::path& folder, std::vector<std::filesystem::path>& ignored) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(folder, error))
     throw UsageError(concat("--input-dir: '", folder.string(), "' is not a folder"));
   std::vector<std::pair<std::string, std::filesystem::path>> inputs;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const auto& path = entry.path();
-    if (path.filename().string().starts_with(".")) continue;
-    if (entry.is_directory())
-      inputs.emplace_back(path.filename().string(), path);
-    else if (path.extension() == ".jsonl")
-      inputs.emplace_back(path.stem().string(), path);
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const auto& path = entry->path();
+    const std::string name = path.filename().string();
+    std::error_code unknown;
+    if (name.starts_with(".")) continue;
+    if (!entry->exists(unknown))
+      throw UsageError(concat("--input-dir: '", path.string(), "' is a link to nothing; remove it"));
+    if (entry->is_directory(unknown))
+      inputs.emplace_back(name, path);
+    else if (const auto domain = domain_of_file(name); !domain.empty())
+      inputs.emplace_back(domain, path);
+    else
+      ignored.push_back(path);
   }
+  if (error) throw UsageError(concat("--input-dir: cannot read '", folder.string(), "': ", error.message()));
+  std::sort(inputs.begin(), inputs.end());
+  std::sort(ignored.begin(), ignored.end());
   if (inputs.empty())
     throw UsageError(concat("--input-dir: '", folder.string(),
-                            "' holds no domain; expected DOMAIN.jsonl files or sub-folders of text files"));
-  std::sort(inputs.begin(), inputs.end());
+                            "' holds no domain; expected DOMAIN.jsonl files or sub-folders of text files",
+                            ignored.empty() ? "" : ", found " + ignored.front().filename().string()));
   return inputs;
 }
 
@@ -89,7 +118,7 @@ inline void collect_inputs(const std::vector<std::string>& inputs, const std::st
     settings.inputs.emplace_back(input.substr(0, equals), input.substr(equals + 1));
   }
   if (!input_dir.empty())
-    for (auto& input : list_inputs(input_dir)) settings.inputs.push_back(std::move(input));
+    for (auto& input : list_inputs(input_dir, settings.ignored)) settings.inputs.push_back(std::move(input));
   if (settings.inputs.empty()) throw UsageError("no input: give --input DOMAIN=PATH or --input-dir DIR");
   for (std::size_t i = 0; i < settings.inputs.size(); ++i) {
     const auto& [domain, path] = settings.inputs[i];
@@ -128,8 +157,8 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   po::options_description in("Input and output", help_columns), vocabulary("Vocabulary", help_columns),
       splits("Splits", help_columns), run("Run", help_columns);
   in.add_options()
-    ("input", po::value(&inputs)->value_name("DOMAIN=PATH"), "a domain's text: a .jsonl file, or a folder of text files, one document each")
-    ("input-dir", po::value(&input_dir)->value_name("DIR"), "a folder in which every X.jsonl and every sub-folder is a domain")
+    ("input", po::value(&inputs)->value_name("DOMAIN=PATH"), "a domain's text: .jsonl in a file or a pipe, or a folder of text files, one document each; plain or gzip")
+    ("input-dir", po::value(&input_dir)->value_name("DIR"), "a folder in which every X.jsonl (or .ndjson, .gz) and every sub-folder is a domain")
     ("text-field", po::value(&s.text_field)->default_value(s.text_field)->value_name("NAME"), "field of the .jsonl objects that holds the text")
     ("output", po::value(&output)->value_name("DIR"), "the data-bin to write; domains are added when it exists")
     ("decode", po::value(&decode)->value_name("PREFIX"), "print the documents of PREFIX.bin instead, for instance of data-bin/law/valid_law");
@@ -148,6 +177,7 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
     ("train-tokens", count(train_tokens), "words for training (default: all that the others leave)")
     ("valid-tokens", count(valid_tokens), "words for validation, instead of the fraction")
     ("test-tokens", count(test_tokens), "words for test, instead of the fraction")
+    ("keep-duplicates-together", po::bool_switch(&s.keep_duplicates_together), "deal identical documents of a domain to one split")
     ("seed", po::value(&s.seed.value)->default_value(s.seed.value)->value_name("N"), "of the shuffle that deals documents to splits");
   run.add_options()
     ("threads", count(threads), "processor threads (default: all); the output does not depend on it");
@@ -176,7 +206,7 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   }
   detail::collect_inputs(inputs, input_dir, s);
   if (output.empty()) throw UsageError("--output: which folder?");
-  s.output = std::filesystem::path(output).lexically_normal();
+  s.output = output;
   if (!s.output.has_filename()) s.output = s.output.parent_path();
   const auto given = [&](const char* name, std::int64_t value) -> std::optional<std::uint64_t> {
     if (!values.count(name)) return std::nullopt;

@@ -24,9 +24,11 @@ struct PrepareSettings {
   };
 
   std::vector<std::pair<std::string, std::filesystem::path>> inputs;  // domain, .jsonl file or folder
+  std::vector<std::filesystem::path> ignored;                         // what --input-dir has besides
   std::filesystem::path output;
   std::string text_field = "text";
   SplitSettings splits;
+  bool keep_duplicates_together = false;  // identical documents of a domain get into one split
   Seed seed;
   std::size_t threads = 1;
 

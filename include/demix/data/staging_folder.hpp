@@ -3,43 +3,54 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "demix/core/durable.hpp"
 #include "demix/core/error.hpp"
+#include "demix/data/output_file.hpp"
 
 namespace demix::data {
 
-/// TARGET.demix-partial. Removed at the end, with what was not moved out of it; what a killed run left is
-/// removed by the next one.
+/// TARGET.demix-partial, or TARGET/.demix-partial where TARGET exists: a mount point, the folder one works in
+/// and the folder behind a link can be filled, but not replaced. Removed at the end, with what was not moved
+/// out of it; what a killed run left is removed by the next one.
 class StagingFolder {
  public:
-  /// Throws Error when the folder cannot be created, or another process is filling it.
-  explicit StagingFolder(const std::filesystem::path& target)
-      : target_(target), path_(target.string() + ".demix-partial") {
-    std::error_code error;
-    std::filesystem::create_directories(path_, error);
-    require(!error, "cannot create '", path_.string(), "': ", error.message());
-    lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock_ < 0 || ::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-      const int reason = errno;
-      if (lock_ >= 0) ::close(lock_);
-      throw Error(reason == EWOULDBLOCK
-                      ? concat("another process is preparing '", target.string(), "'")
-                      : concat("cannot lock '", path_.string(), "': ", std::strerror(reason)));
-    }
-    for (const auto& left_over : std::filesystem::directory_iterator(path_))
-      std::filesystem::remove_all(left_over);
+  /// Throws Error when TARGET cannot be a folder, the staging folder cannot be created, or another process is
+  /// filling it.
+  explicit StagingFolder(const std::filesystem::path& target) : name_(target) {
+    namespace fs = std::filesystem;
+    // Whoever held the folder before may have renamed or removed it between two steps: then again.
+    do {
+      if (lock_ >= 0) ::close(std::exchange(lock_, -1));
+      locate(target);
+      std::error_code error;
+      fs::create_directories(path_, error);
+      require(!error, "cannot create '", path_.string(), "': ", error.message());
+      lock();
+    } while (lock_ < 0 || !is_still_there() || fs::exists(target_) != in_place_);
+    undo();
+    for (const auto& left_over : fs::directory_iterator(path_)) durable::remove_all(left_over);
   }
   ~StagingFolder() {
-    std::error_code ignored;
-    if (!published_) std::filesystem::remove_all(path_, ignored);
+    if (!renamed_) {
+      try {
+        undo();
+      } catch (const Error&) {  // the next run tries again
+      }
+      std::error_code ignored;
+      if (!std::filesystem::exists(journal(), ignored)) std::filesystem::remove_all(path_, ignored);
+    }
     ::close(lock_);
   }
   StagingFolder(const StagingFolder&) = delete;
@@ -47,19 +58,93 @@ class StagingFolder {
 
   const std::filesystem::path& path() const { return path_; }
 
-  /// Gives the whole folder its name; an empty folder of that name may exist. Throws Error.
-  void publish() {
-    durable::rename(path_, target_);
-    published_ = true;
+  /// Whether the target has nothing in it but what a file system itself puts there.
+  bool target_is_empty() const {
+    if (!in_place_) return true;
+    for (const auto& entry : std::filesystem::directory_iterator(target_))
+      if (const auto name = entry.path().filename(); name != ".demix-partial" && name != "lost+found")
+        return false;
+    return true;
   }
 
-  /// Moves one entry into the target folder, which exists. Throws Error.
-  void publish(const std::string& name) { durable::rename(path_ / name, target_ / name); }
+  /// Moves these entries, which are all that is to stay, into the target. A process that is killed within
+  /// leaves all of them, or the next StagingFolder takes away those that were moved. Only the last one may
+  /// take the place of something that exists. Throws Error.
+  void publish(const std::vector<std::string>& entries) {
+    if (!in_place_) {
+      durable::rename(path_, target_);
+      renamed_ = true;
+      return;
+    }
+    std::string list;
+    for (const auto& entry : entries) list += entry + "\n";
+    OutputFile file(journal());
+    file.write(list);
+    file.commit();
+    for (const auto& entry : entries) durable::rename(path_ / entry, target_ / entry);
+  }
+
+  /// A message in which what stands in this folder has the name that the user knows.
+  std::string in_users_terms(std::string message) const {
+    const std::string from = path_.string(), to = name_.string();
+    for (std::size_t at = 0; (at = message.find(from, at)) != std::string::npos; at += to.size())
+      message.replace(at, from.size(), to);
+    return message;
+  }
 
  private:
+  std::filesystem::path journal() const { return path_ / ".publishing"; }
+
+  void locate(const std::filesystem::path& target) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    const auto status = fs::status(target, error);
+    in_place_ = fs::is_directory(status);
+    require(in_place_ || !fs::exists(status), "'", target.string(),
+            "' is a file, not a data-bin or a folder for one; choose another name");
+    require(in_place_ || !fs::is_symlink(fs::symlink_status(target, error)), "'", target.string(),
+            "' is a link to nothing; make the folder that it points to, or choose another name");
+    target_ = in_place_ ? fs::canonical(target) : target;
+    path_ = in_place_ ? target_ / ".demix-partial" : fs::path(target_.string() + ".demix-partial");
+  }
+
+  /// Leaves lock_ at -1 when the folder has gone.
+  void lock() {
+    lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock_ < 0 && errno == ENOENT) return;
+    if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+    const int reason = errno;
+    if (lock_ >= 0) ::close(lock_);
+    throw Error(reason == EWOULDBLOCK
+                    ? concat("another process is preparing '", name_.string(), "'")
+                    : concat("cannot lock '", path_.string(), "': ", std::strerror(reason)));
+  }
+
+  bool is_still_there() const {
+    struct stat held {
+    }, named{};
+    return ::fstat(lock_, &held) == 0 && ::stat(path_.c_str(), &named) == 0 && held.st_dev == named.st_dev &&
+           held.st_ino == named.st_ino;
+  }
+
+  /// Takes away what an unfinished publish moved: the last entry is still here then.
+  void undo() const {
+    std::vector<std::string> entries;
+    std::ifstream file(journal());
+    for (std::string entry; std::getline(file, entry);) entries.push_back(entry);
+    if (entries.empty()) return;
+    if (std::filesystem::exists(path_ / entries.back())) {
+      entries.pop_back();
+      for (const auto& entry : entries) durable::remove_all(target_ / entry);
+    }
+    durable::remove_all(journal());
+    durable::sync(path_);
+  }
+
+  std::filesystem::path name_;  // as the user gave it
   std::filesystem::path target_, path_;
+  bool in_place_ = false, renamed_ = false;
   int lock_ = -1;
-  bool published_ = false;
 };
 
 }  // namespace demix::data
