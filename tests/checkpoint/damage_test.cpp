@@ -168,6 +168,11 @@ BOOST_AUTO_TEST_CASE(expert_files) {
   write_bytes(expert("c"), a);
   BOOST_TEST(mentions(refusal(), {"experts/c.h5", "remove"}));
   fs::remove(expert("c"));
+  // What desktops, network file systems and editors leave.
+  for (const char* hidden : {".DS_Store", "._a.h5", ".nfs000000000001", ".a.h5.swp", ".c.h5"})
+    write_bytes(path / "experts" / hidden, "hidden");
+  BOOST_TEST(refusal() == "no error");
+  BOOST_TEST(load() == "no error");
 
   const auto take_from = [&](const ModelConfig& config, const std::string& fingerprint) {
     const auto other = folder.path / "other";

@@ -2,9 +2,6 @@
 // Small models, folders that remove themselves, and ways to damage files.
 
 #include <hdf5.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -18,6 +15,7 @@
 #include "demix/core/philox.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/model/experiments.hpp"
+#include "processes.hpp"
 #include "temporary_folder.hpp"
 
 namespace demix::test {
@@ -156,28 +154,10 @@ inline std::size_t offset_of(const fs::path& path, const char* dataset) {
   return static_cast<std::size_t>(address);
 }
 
-/// The exit status of a child process that runs f (which must not use OpenMP: its threads are the parent's).
-/// `kill_after` microseconds it is killed.
+/// The exit status of a child process that runs f, see start_child.
 template <class F>
-int run_child(F f, long kill_after = -1) {
-  const pid_t child = fork();
-  require(child >= 0, "fork failed");
-  if (child == 0) {
-    int status = 99;
-    try {
-      status = f();
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "child: %s\n", error.what());
-    }
-    _exit(status);
-  }
-  if (kill_after >= 0) {
-    usleep(static_cast<useconds_t>(kill_after));
-    kill(child, SIGKILL);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+int run_child(F f) {
+  return status_of(start_child(f));
 }
 
 }  // namespace demix::test

@@ -96,6 +96,67 @@ BOOST_AUTO_TEST_CASE(a_link_never_replaces_a_directory) {
   BOOST_TEST(fs::exists(path / "checkpoint_last" / "precious"));
 }
 
+// What cp -rL makes of a run's folder.
+BOOST_AUTO_TEST_CASE(a_copy_with_directories_for_links) {
+  device::Cpu device;
+  Experts model(device, small_config(), {"a", "b"}, Seed{1});
+  for (const std::uint64_t step : {5u, 6u}) save_without_state(folder.path_of(step), "demix", model, step);
+  const auto copy = [&](std::uint64_t step, const char* name) {
+    fs::remove_all(path / name);
+    fs::copy(folder.path_of(step), path / name, fs::copy_options::recursive);
+  };
+  copy(6, "checkpoint_last");
+  copy(5, "checkpoint_best");
+  copy(5, "checkpoint_mine");  // a user's own copy stays
+  folder.restore_links();
+  folder.restore_links();
+  BOOST_TEST(*folder.step_of("checkpoint_last") == 6u);
+  BOOST_TEST(*folder.step_of("checkpoint_best") == 5u);
+  BOOST_TEST(names() == (Names{"checkpoint_5", "checkpoint_6", "checkpoint_best", "checkpoint_last",
+                               "checkpoint_mine"}),
+             boost::test_tools::per_element());
+
+  // The only copy of a step gets its name.
+  copy(6, "checkpoint_last");
+  fs::remove_all(folder.path_of(6));
+  BOOST_TEST(*folder.latest_step() == 5u);
+  folder.restore_links();
+  BOOST_TEST(*folder.latest_step() == 6u);
+  BOOST_TEST(*folder.step_of("checkpoint_last") == 6u);
+  checkpoint::load_values(path / "checkpoint_last", model);
+
+  // What is not the same is nobody's to remove.
+  for (const char* change : {"experts/a.h5", "notes.txt"}) {
+    copy(6, "checkpoint_last");
+    write_bytes(path / "checkpoint_last" / change, "changed");
+    BOOST_TEST(
+        mentions(error_of([&] { folder.restore_links(); }), {"checkpoint_last", "differs", "checkpoint_6"}));
+    BOOST_TEST(read_bytes(path / "checkpoint_last" / change) == "changed");
+  }
+  fs::remove_all(path / "checkpoint_last");
+  fs::create_directory(path / "checkpoint_last");
+  BOOST_TEST(mentions(error_of([&] { folder.restore_links(); }), {"checkpoint_last", "move it away"}));
+}
+
+BOOST_AUTO_TEST_CASE(never_in_a_checkpoint) {
+  device::Cpu device;
+  Experts model(device, small_config(), {"a", "b"}, Seed{1});
+  save_without_state(folder.path_of(5), "demix", model, 5);
+  folder.point("checkpoint_last", 5);
+  for (const auto& place :
+       {path / "checkpoint_5", path / "checkpoint_last", path / "checkpoint_last" / "x" / "y",
+        path / "new" / ".." / "checkpoint_5" / "experts"}) {
+    BOOST_TEST(
+        mentions(error_of([&] { CheckpointFolder{place}; }), {place.string(), "lies in the checkpoint"}));
+    BOOST_TEST(mentions(error_of([&] { save_without_state(place / "new", "demix", model); }),
+                        {"lies in the checkpoint"}));
+  }
+  BOOST_TEST(std::distance(fs::directory_iterator(folder.path_of(5)), {}) == 2);
+  // Beside it is fine, and in a folder that has some other model.h5 as well.
+  write_bytes(path / "model.h5", "somebody else's");
+  CheckpointFolder(path / "checkpoint_5x");
+}
+
 BOOST_AUTO_TEST_CASE(keeps_the_newest_and_the_linked) {
   add({1, 2, 3, 10, 20});
   folder.point("checkpoint_best", 2);
@@ -131,6 +192,11 @@ BOOST_AUTO_TEST_CASE(remove_partial_takes_only_its_own) {
   write_bytes(path / "metrics.jsonl", "{}");
   fs::create_directory(path / ".other.partial");
   fs::create_directory(path / ".checkpoint_notes");
+  {
+    const durable::PartialFolder living(path / "checkpoint_8");
+    folder.remove_partial();
+    BOOST_TEST(fs::is_directory(living.content()));
+  }
   folder.remove_partial();
   BOOST_TEST(names() == (Names{".checkpoint_notes", ".other.partial", "checkpoint_3", "checkpoint_last",
                                "metrics.jsonl"}),

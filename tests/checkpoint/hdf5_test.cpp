@@ -112,5 +112,40 @@ BOOST_AUTO_TEST_CASE(failures_print_nothing_and_say_why) {
   BOOST_TEST((before == after));
 }
 
+// As h5py writes strings, and in the newest format that this HDF5 knows.
+BOOST_AUTO_TEST_CASE(strings_of_variable_length) {
+  const TemporaryFolder temporary;
+  const auto path = temporary.path / "edited.h5";
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  H5Pset_libver_bounds(access, H5F_LIBVER_LATEST, H5F_LIBVER_LATEST);
+  const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_EXCL, H5P_DEFAULT, access);
+  H5Pclose(access);
+  const char* texts[] = {"law", "", "sch\u00f6n"};
+  for (const auto set : {H5T_CSET_ASCII, H5T_CSET_UTF8}) {
+    const hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, H5T_VARIABLE);
+    H5Tset_cset(type, set);
+    const std::string suffix = set == H5T_CSET_UTF8 ? "_utf8" : "_ascii";
+    const hsize_t count = 3;
+    const hid_t scalar = H5Screate(H5S_SCALAR), list = H5Screate_simple(1, &count, nullptr);
+    for (const auto& [name, space] : {std::pair{"one", scalar}, std::pair{"list", list}}) {
+      const hid_t attribute =
+          H5Acreate2(file, (name + suffix).c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT);
+      H5Awrite(attribute, type, texts);
+      H5Aclose(attribute);
+      H5Sclose(space);
+    }
+    H5Tclose(type);
+  }
+  H5Fclose(file);
+  const auto read = hdf5::open_file(path);
+  for (const std::string suffix : {"_ascii", "_utf8"}) {
+    BOOST_TEST(hdf5::read_attribute<std::string>(read, ("one" + suffix).c_str()) == "law");
+    BOOST_TEST(hdf5::read_strings(read, ("list" + suffix).c_str()) ==
+                   (std::vector<std::string>{"law", "", "sch\u00f6n"}),
+               boost::test_tools::per_element());
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 }  // namespace demix::test

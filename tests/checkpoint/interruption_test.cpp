@@ -68,34 +68,42 @@ bool has_partial(const fs::path& folder) {
 
 BOOST_AUTO_TEST_SUITE(interruption)
 
+// The child says when it begins a save. It is killed at some moment of its first or second one, so that it
+// gets on however slow the machine is.
 BOOST_AUTO_TEST_CASE(killed_at_random_moments) {
   const TemporaryFolder temporary;
   std::mt19937 random(1);
   Trainee trainee;
   Inspector inspector;
-  const auto started = std::chrono::steady_clock::now();
-  {
-    CheckpointFolder folder(temporary.path);
-    trainee.save(folder, 1);
-  }
-  const auto one_save =
-      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started);
-  std::uniform_int_distribution<long> moment(0, 3 * one_save.count());
   std::size_t interrupted = 0;
-  std::uint64_t previous = 1;
-  // At least 60 kills; more where the disk's speed changed since the first save, until enough of them met a
-  // save.
+  std::uint64_t previous = 0;
+  std::chrono::microseconds one_save{1000};
   const auto enough = [&] { return interrupted > 10 && previous > 10; };
   for (int kills = 0; kills < 60 || (kills < 600 && !enough()); ++kills) {
-    const int status = run_child(
-        [&] {
-          CheckpointFolder folder(temporary.path);
-          folder.remove_partial();
-          if (const auto latest = folder.latest_step()) folder.point("checkpoint_last", *latest);
-          for (std::uint64_t step = folder.latest_step().value_or(0) + 1;; ++step) trainee.save(folder, step);
-          return 0;
-        },
-        moment(random));
+    int progress[2];
+    BOOST_TEST_REQUIRE(pipe(progress) == 0);
+    const pid_t child = start_child([&] {
+      CheckpointFolder folder(temporary.path);
+      folder.remove_partial();
+      if (const auto latest = folder.latest_step()) folder.point("checkpoint_last", *latest);
+      for (std::uint64_t step = folder.latest_step().value_or(0) + 1;; ++step) {
+        if (write(progress[1], "s", 1) != 1) return 1;
+        trainee.save(folder, step);
+      }
+    });
+    char begins = 0;
+    BOOST_TEST_REQUIRE(read(progress[0], &begins, 1) == 1);
+    if (kills % 2 == 0) {
+      const auto started = std::chrono::steady_clock::now();
+      BOOST_TEST_REQUIRE(read(progress[0], &begins, 1) == 1);
+      one_save =
+          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started);
+    }
+    usleep(std::uniform_int_distribution<useconds_t>(0, static_cast<useconds_t>(one_save.count()))(random));
+    kill(child, SIGKILL);
+    const int status = status_of(child);
+    close(progress[0]);
+    close(progress[1]);
     BOOST_TEST_REQUIRE(status == -SIGKILL);
     interrupted += has_partial(temporary.path);
     CheckpointFolder folder(temporary.path);

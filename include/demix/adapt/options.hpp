@@ -6,7 +6,7 @@
 #include <string>
 
 #include "demix/adapt/start.hpp"
-#include "demix/checkpoint/metadata.hpp"
+#include "demix/checkpoint/place.hpp"
 #include "demix/train/shared_options.hpp"
 
 namespace demix::adapt {
@@ -57,7 +57,7 @@ inline bool parse_options(int argc, char** argv, Options& options) {
   if (!line.parse(argc, argv, values)) return false;
   require_one_of("--mode", options.mode, {"feedforward", "full"});
   options.data = values["data"].as<std::string>();
-  options.checkpoint = checkpoint;
+  options.checkpoint = checkpoint::resolve(checkpoint);
   const auto metadata = checkpoint::read_metadata(options.checkpoint);
   options.settings.experiment = metadata.experiment;
   std::optional<std::int64_t> updates;

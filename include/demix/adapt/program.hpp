@@ -12,8 +12,8 @@
 #include "demix/adapt/start.hpp"
 #include "demix/checkpoint/compose.hpp"
 #include "demix/checkpoint/folder.hpp"
-#include "demix/checkpoint/folder_lock.hpp"
 #include "demix/comm/communicator.hpp"
+#include "demix/core/file_lock.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/mix.hpp"
@@ -69,6 +69,7 @@ class Run {
   static std::vector<std::string> new_domains(const checkpoint::Metadata& base, const Options& options,
                                               const data::Dictionary& dictionary) {
     require_domain_name<UsageError>(options.domain, "--domain: ");
+    train::require_outside_data(options.settings.save_dir, options.data);
     require(dictionary.fingerprint() == base.vocabulary_fingerprint, "the vocabulary of ",
             options.data.string(), " (fingerprint ", dictionary.fingerprint(), ") is not the one that ",
             options.checkpoint.string(), " was trained with (", base.vocabulary_fingerprint, ")");
@@ -99,6 +100,7 @@ class Run {
   }
 
   std::filesystem::path record_path() const { return options_.settings.save_dir / "adapt.json"; }
+  std::filesystem::path joined_path() const { return options_.settings.save_dir / "joined"; }
 
   /// The record that stands in the save folder, or a new one, which then stands there.
   Record make_record(Model& base) const {
@@ -111,7 +113,7 @@ class Run {
                   options_.from,
                   {}};
     const checkpoint::CheckpointFolder folder(options_.settings.save_dir);
-    const checkpoint::FolderLock lock(folder.path());
+    const FileLock lock(folder.path() / ".lock", folder.path());
     const auto path = record_path();
     if (std::filesystem::exists(path)) {
       const auto found = read_record(path);
@@ -122,6 +124,8 @@ class Run {
     require(!folder.latest_step(), folder.path().string(),
             ": holds checkpoints of a run that is no adaptation (there is no adapt.json); use another "
             "--save-dir");
+    require(!std::filesystem::exists(joined_path()), joined_path().string(),
+            ": is of another adaptation (there is no adapt.json); use another --save-dir");
     if (has_choice && record.start.empty()) {
       const auto& valid = data_.valid.front();
       std::fprintf(stderr, "estimating the posterior over %zu domains on the valid split of %s\n",
@@ -149,9 +153,9 @@ class Run {
 
   /// The whole model: the old experts as they are, and the new one, with the body that belongs to it.
   void join() const {
-    const auto& save_dir = options_.settings.save_dir;
-    const auto joined = save_dir / "joined", last = save_dir / "checkpoint_last";
-    if (std::filesystem::exists(joined)) return;
+    const auto joined = joined_path(), last = options_.settings.save_dir / "checkpoint_last";
+    if (std::filesystem::exists(joined))
+      return durable::PartialFolder::remove_abandoned(durable::partial(joined));
     require(model_hash(options_.checkpoint, base_) == record_.hash, options_.checkpoint.string(),
             ": has changed since the adaptation started; its experts do not belong to ", last.string(),
             ", which is complete: join it to the right ones with demix-experts add");

@@ -8,7 +8,8 @@
 
 #include "demix/checkpoint/dataset.hpp"
 #include "demix/checkpoint/metadata.hpp"
-#include "demix/core/durable.hpp"
+#include "demix/checkpoint/place.hpp"
+#include "demix/core/partial_folder.hpp"
 
 namespace demix::checkpoint {
 
@@ -91,39 +92,30 @@ void write_directory(const std::filesystem::path& directory, const Metadata& met
                [&](const hdf5::Object& file) { write_state(file, metadata, model, *state); });
 }
 
-/// The directory `final_path`, filled by write(directory), which appears complete and on the disk, or not at
-/// all: a killed process leaves at most a hidden ".NAME.partial" beside it, which the next of the same name
-/// replaces. Throws Error when something has that name already, or when writing fails, then without a trace.
+/// The directory `path`, filled by write(directory), which appears complete and on the disk, or not at all.
+/// Throws Error when something has that name already, when it lies in a checkpoint, when another process is
+/// writing it, or when writing fails, then without a trace.
 template <class Write>
-void write_checkpoint(const std::filesystem::path& final_path, Write write) {
-  const auto path = final_path.has_filename() ? final_path : final_path.parent_path();
-  const auto partial = durable::partial(path);
-  std::error_code ignored;
-  require(!std::filesystem::exists(std::filesystem::symlink_status(path, ignored)), path.string(),
-          ": exists already; a checkpoint never replaces another, remove it or choose another name");
-  durable::remove_all(partial);
-  try {
-    make_directory(partial);
-    write(partial);
-    durable::sync(partial);
-    durable::rename(partial, path);
-  } catch (...) {
-    std::filesystem::remove_all(partial, ignored);
-    throw;
-  }
+void write_checkpoint(const std::filesystem::path& path, Write write) {
+  const auto name = path.has_filename() ? path : path.parent_path();
+  require_outside_checkpoints(durable::parent(name));
+  durable::PartialFolder partial(name);
+  write(partial.content());
+  partial.publish();
 }
 
 }  // namespace checkpoint_detail
 
-/// Writes the model, and with `state` what resuming needs, as the directory `final_path`, which appears
-/// complete and on the disk, or not at all: a killed process leaves at most a hidden ".NAME.partial" beside
-/// it, which the next save of the same name replaces. float32, so an Fp64 model's numbers are rounded.
-/// Throws Error when something has that name already, or when writing fails, then without a trace.
+/// Writes the model, and with `state` what resuming needs, as the directory `path`, which appears complete
+/// and on the disk, or not at all: a killed process leaves at most a hidden ".NAME.partial" beside it, which
+/// the next save of the same name replaces. float32, so an Fp64 model's numbers are rounded. Throws Error
+/// when something has that name already, when `path` lies in a checkpoint, when another process is writing
+/// it, or when writing fails, then without a trace.
 template <class Model>
-void save(const std::filesystem::path& final_path, const Metadata& metadata, Model& model,
+void save(const std::filesystem::path& path, const Metadata& metadata, Model& model,
           const TrainingState<Model>* state) {
   checkpoint_detail::require_matching(metadata, model);
-  checkpoint_detail::write_checkpoint(final_path, [&](const std::filesystem::path& directory) {
+  checkpoint_detail::write_checkpoint(path, [&](const std::filesystem::path& directory) {
     checkpoint_detail::write_directory(directory, metadata, model, state);
   });
 }
@@ -152,10 +144,10 @@ void load_shared(const std::filesystem::path& checkpoint, const Metadata& metada
 }
 
 /// Reads every parameter: the shared ones, and of a model with experts each domain's from its file; the
-/// model may have fewer domains than the checkpoint, or another order. Throws Error like load_shared.
+/// model may have fewer domains than the checkpoint, or another order. `metadata` are the checkpoint's.
+/// Throws Error like load_shared.
 template <class Model>
-void load_values(const std::filesystem::path& checkpoint, Model& model) {
-  const auto metadata = read_metadata(checkpoint);
+void load_values(const std::filesystem::path& checkpoint, const Metadata& metadata, Model& model) {
   load_shared(checkpoint, metadata, model);
   if constexpr (Model::has_experts)
     for (std::size_t d = 0; d < model.domains().size(); ++d) {
@@ -163,6 +155,11 @@ void load_values(const std::filesystem::path& checkpoint, Model& model) {
       hdf5::read_region(model.device(), open_expert(expert_file(checkpoint, domain), metadata, domain),
                         model.layout().expert, model.values().region(1 + d));
     }
+}
+
+template <class Model>
+void load_values(const std::filesystem::path& checkpoint, Model& model) {
+  load_values(checkpoint, read_metadata(checkpoint), model);
 }
 
 /// Fills the state's moments, which must be those that were saved, and returns the scalars. Throws Error when

@@ -19,32 +19,25 @@ namespace demix::checkpoint {
 namespace compose_detail {
 
 /// A checkpoint with experts: what to make others of.
-struct Base {
+struct Base : Checkpoint {
   /// Throws Error for one that cannot be read, or has no experts.
-  explicit Base(const std::filesystem::path& path)
-      : checkpoint(resolve(path)), metadata(experts_detail::read_expert_metadata(checkpoint)) {
-    for (const auto& domain : metadata.domains) experts.push_back({checkpoint, domain, domain});
+  explicit Base(const std::filesystem::path& link) : Checkpoint(link) {
+    require_experts();
+    for (const auto& domain : metadata.domains) experts.push_back({path, domain, domain});
   }
 
-  /// Throws UsageError unless `name` is one of the experts.
-  void require_expert(const std::string& name) const { require_one_of("expert", name, metadata.domains); }
-
-  std::filesystem::path checkpoint;
-  Metadata metadata;
   std::vector<ExpertSource> experts;
 };
+
+/// Throws UsageError unless `name` is one of the checkpoint's experts.
+inline void require_expert(const Checkpoint& checkpoint, const std::string& name) {
+  require_one_of("expert", name, checkpoint.metadata.domains);
+}
 
 inline void require_distinct(const std::vector<std::string>& names) {
   std::set<std::string> seen;
   for (const auto& name : names)
     if (!seen.insert(name).second) throw UsageError(concat("expert '", name, "' is named twice"));
-}
-
-/// Throws Error when writing `out` would change `checkpoint`, because it lies in it.
-inline void require_outside(const std::filesystem::path& out, const std::filesystem::path& checkpoint) {
-  const auto way = resolve(durable::parent(out)).lexically_relative(resolve(checkpoint));
-  require(way.empty() || *way.begin() == "..", out.string(), ": lies in the checkpoint ", checkpoint.string(),
-          ", which must stay as it is; choose another place");
 }
 
 /// Copies parameters from one file to the other, one at a time; a damaged one is an Error.
@@ -94,20 +87,16 @@ inline void write_model(const std::filesystem::path& out, const Metadata& metada
 /// compose, with a further expert `more` whose file write_more(path, metadata) writes, unless its name is
 /// empty.
 template <class WriteMore>
-void compose(const std::filesystem::path& out, const std::filesystem::path& body,
-             const std::vector<ExpertSource>& experts, bool with_state, const std::string& more,
-             WriteMore write_more) {
-  const Base base(body);
+void compose(const std::filesystem::path& out, const Base& base, const std::vector<ExpertSource>& experts,
+             bool with_state, const std::string& more, WriteMore write_more) {
   Metadata metadata = base.metadata;
   metadata.domains.clear();
   for (const auto& expert : experts) metadata.domains.push_back(expert.name);
   if (!more.empty()) metadata.domains.push_back(more);
   require_domain_names(metadata.domains);
-  require_outside(out, base.checkpoint);
-  for (const auto& expert : experts) require_outside(out, expert.checkpoint);
   checkpoint_detail::write_checkpoint(out, [&](const std::filesystem::path& directory) {
     std::vector<hdf5::Object> parts;
-    parts.push_back(hdf5::open_file(model_file(base.checkpoint)));
+    parts.push_back(hdf5::open_file(model_file(base.path)));
     write_model(directory, metadata, metadata.domains.size(), parts);
     checkpoint_detail::make_directory(directory / "experts");
     RegionLayout first;
@@ -125,9 +114,14 @@ void compose(const std::filesystem::path& out, const std::filesystem::path& body
     }
     if (!more.empty()) write_more(expert_file(directory, more), metadata);
     durable::sync(directory / "experts");
-    if (with_state && std::filesystem::exists(state_file(base.checkpoint)))
-      copy_durably(state_file(base.checkpoint), state_file(directory));
+    if (with_state && std::filesystem::exists(state_file(base.path)))
+      copy_durably(state_file(base.path), state_file(directory));
   });
+}
+
+inline void compose(const std::filesystem::path& out, const Base& base,
+                    const std::vector<ExpertSource>& experts, bool with_state = false) {
+  compose(out, base, experts, with_state, "", [](const auto&, const auto&) {});
 }
 
 }  // namespace compose_detail
@@ -139,7 +133,7 @@ void compose(const std::filesystem::path& out, const std::filesystem::path& body
 /// architecture or vocabulary, for damaged files, and when `out` exists or lies in a checkpoint that is read.
 inline void compose(const std::filesystem::path& out, const std::filesystem::path& body,
                     const std::vector<ExpertSource>& experts, bool with_state = false) {
-  compose_detail::compose(out, body, experts, with_state, "", [](const auto&, const auto&) {});
+  compose_detail::compose(out, compose_detail::Base(body), experts, with_state);
 }
 
 /// `checkpoint` with further experts behind its own. Throws Error when a body is another one, or a name is
@@ -148,17 +142,19 @@ inline void add_experts(const std::filesystem::path& checkpoint, const std::vect
                         const std::filesystem::path& out) {
   const compose_detail::Base base(checkpoint);
   auto experts = base.experts;
-  std::set<std::filesystem::path> same_body{base.checkpoint};
+  Checkpoints others;
+  std::set<std::filesystem::path> same_body{base.path};
+  std::set<std::string> taken(base.metadata.domains.begin(), base.metadata.domains.end());
   for (const auto& source : added) {
-    const compose_detail::Base other(source.checkpoint);
-    other.require_expert(source.domain);
-    if (same_body.insert(other.checkpoint).second) require_same_body(base.checkpoint, other.checkpoint);
-    for (const auto& expert : experts)
-      require(expert.name != source.name, checkpoint.string(), ": it has an expert '", source.name,
-              "' already; CHECKPOINT:", source.domain, "=NEW adds yours under another name");
-    experts.push_back({other.checkpoint, source.domain, source.name});
+    const Checkpoint& other = others.at(source.checkpoint);
+    other.require_experts();
+    compose_detail::require_expert(other, source.domain);
+    if (same_body.insert(other.path).second) require_same_body(base, other);
+    require(taken.insert(source.name).second, checkpoint.string(), ": it has an expert '", source.name,
+            "' already; CHECKPOINT:", source.domain, "=NEW adds yours under another name");
+    experts.push_back({other.path, source.domain, source.name});
   }
-  compose(out, base.checkpoint, experts, true);
+  compose_detail::compose(out, base, experts, true);
 }
 
 /// `checkpoint` without these experts. Throws UsageError for a name that it does not have or that stands
@@ -169,24 +165,24 @@ inline void remove_experts(const std::filesystem::path& checkpoint, const std::v
   auto experts = base.experts;
   compose_detail::require_distinct(names);
   for (const auto& name : names) {
-    base.require_expert(name);
+    compose_detail::require_expert(base, name);
     std::erase_if(experts, [&](const auto& expert) { return expert.name == name; });
   }
   if (experts.empty()) throw UsageError(concat(checkpoint.string(), ": a model needs at least one expert"));
-  compose(out, base.checkpoint, experts, true);
+  compose_detail::compose(out, base, experts, true);
 }
 
 /// `checkpoint` with expert `name` known as `new_name`. Throws like the others.
 inline void rename_expert(const std::filesystem::path& checkpoint, const std::string& name,
                           const std::string& new_name, const std::filesystem::path& out) {
   const compose_detail::Base base(checkpoint);
-  base.require_expert(name);
+  compose_detail::require_expert(base, name);
   if (name == new_name) throw UsageError(concat("rename: '", name, "' is its name already"));
   require_domain_name<UsageError>(new_name, "rename: ");
   auto experts = base.experts;
   for (auto& expert : experts)
     if (expert.name == name) expert.name = new_name;
-  compose(out, base.checkpoint, experts);
+  compose_detail::compose(out, base, experts);
 }
 
 /// `checkpoint` with a further expert whose parameters are the weighted average of those named, computed in
@@ -200,7 +196,7 @@ inline void merge_experts(const std::filesystem::path& checkpoint,
   std::vector<std::string> names;
   double total = 0;
   for (const auto& [name, weight] : weights) {
-    base.require_expert(name);
+    compose_detail::require_expert(base, name);
     if (!(weight > 0))
       throw UsageError(
           concat("merge: the weight of '", name, "' is ", weight, ", expected a positive number"));
@@ -212,8 +208,7 @@ inline void merge_experts(const std::filesystem::path& checkpoint,
   compose_detail::require_distinct(names);
   const auto write = [&](const std::filesystem::path& path, const Metadata& metadata) {
     std::vector<hdf5::Object> files;
-    for (const auto& name : names)
-      files.push_back(open_expert(expert_file(base.checkpoint, name), metadata, name));
+    for (const auto& name : names) files.push_back(open_expert(expert_file(base.path, name), metadata, name));
     const auto layout = hdf5::stored_layout(files.front());
     compose_detail::write_expert_file(
         path, metadata, new_name, layout.parameters().size(), [&](const hdf5::Object& file) {
@@ -230,7 +225,7 @@ inline void merge_experts(const std::filesystem::path& checkpoint,
           }
         });
   };
-  compose_detail::compose(out, base.checkpoint, base.experts, false, new_name, write);
+  compose_detail::compose(out, base, base.experts, false, new_name, write);
 }
 
 /// The body and one expert as a dense model: the checkpoint `out` of experiment "dense", with one domain.
@@ -238,11 +233,10 @@ inline void merge_experts(const std::filesystem::path& checkpoint,
 inline void extract_expert(const std::filesystem::path& checkpoint, const std::string& name,
                            const std::filesystem::path& out) {
   const compose_detail::Base base(checkpoint);
-  base.require_expert(name);
-  compose_detail::require_outside(out, base.checkpoint);
+  compose_detail::require_expert(base, name);
   std::vector<hdf5::Object> parts;
-  parts.push_back(hdf5::open_file(model_file(base.checkpoint)));
-  parts.push_back(open_expert(expert_file(base.checkpoint, name), base.metadata, name));
+  parts.push_back(hdf5::open_file(model_file(base.path)));
+  parts.push_back(open_expert(expert_file(base.path, name), base.metadata, name));
   Metadata metadata = base.metadata;
   metadata.experiment = "dense";
   metadata.domains = {name};

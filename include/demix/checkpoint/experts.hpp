@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,14 +12,35 @@
 
 namespace demix::checkpoint {
 
-/// Where a path leads now. Reading by this name reads one step's files, also while a trainer moves its link
-/// checkpoint_last.
-inline std::filesystem::path resolve(const std::filesystem::path& path) {
-  std::error_code code;
-  auto resolved = std::filesystem::weakly_canonical(path, code);
-  durable::check(code, path, "follow this path");
-  return resolved;
-}
+/// A checkpoint that has been looked through once: to read what it says again would open every expert's file.
+struct Checkpoint {
+  /// Of the checkpoint that `link` is or leads to. Throws Error like read_metadata.
+  explicit Checkpoint(const std::filesystem::path& link)
+      : path(resolve(link)), metadata(read_metadata(path)), has_experts(checkpoint::has_experts(path)) {}
+
+  /// Throws Error for one without experts.
+  void require_experts() const {
+    require(has_experts, path.string(), ": a ", metadata.experiment, " model has no experts");
+  }
+
+  std::filesystem::path path;
+  Metadata metadata;
+  bool has_experts;
+};
+
+/// Checkpoints by the paths that a user gave, each looked through once.
+class Checkpoints {
+ public:
+  /// Throws Error like Checkpoint.
+  const Checkpoint& at(const std::filesystem::path& link) {
+    const auto path = resolve(link);
+    const auto found = known_.find(path);
+    return found != known_.end() ? found->second : known_.try_emplace(path, path).first->second;
+  }
+
+ private:
+  std::map<std::filesystem::path, Checkpoint> known_;
+};
 
 /// An expert somewhere: that of `domain` in `checkpoint`, to be known as `name`.
 struct ExpertSource {
@@ -51,22 +73,15 @@ inline std::vector<float> read_values(const hdf5::Object& file, const ParameterI
   return values;
 }
 
-/// What a checkpoint with experts is. Throws Error for one without.
-inline Metadata read_expert_metadata(const std::filesystem::path& checkpoint) {
-  auto metadata = read_metadata(checkpoint);
-  require(has_experts(checkpoint), checkpoint.string(), ": a ", metadata.experiment, " model has no experts");
-  return metadata;
-}
-
 }  // namespace experts_detail
 
 /// Throws Error, which names the first difference, unless two checkpoints are of the same experiment and have
 /// the same architecture (dropout and context length may differ), the same vocabulary, and the same values of
 /// every shared parameter.
-inline void require_same_body(const std::filesystem::path& a, const std::filesystem::path& b) {
-  const Metadata ours = read_metadata(a), theirs = read_metadata(b);
+inline void require_same_body(const Checkpoint& a, const Checkpoint& b) {
+  const Metadata &ours = a.metadata, &theirs = b.metadata;
   const auto differ = [&](const auto&... parts) {
-    throw Error(concat(b.string(), " and ", a.string(), " do not have the same body: ", parts...));
+    throw Error(concat(b.path.string(), " and ", a.path.string(), " do not have the same body: ", parts...));
   };
   if (theirs.experiment != ours.experiment)
     differ("the experiments are ", theirs.experiment, " and ", ours.experiment);
@@ -78,7 +93,7 @@ inline void require_same_body(const std::filesystem::path& a, const std::filesys
   if (theirs.vocabulary_fingerprint != ours.vocabulary_fingerprint)
     differ("the vocabularies' fingerprints are ", theirs.vocabulary_fingerprint, " and ",
            ours.vocabulary_fingerprint);
-  const auto our_file = hdf5::open_file(model_file(a)), their_file = hdf5::open_file(model_file(b));
+  const auto our_file = hdf5::open_file(model_file(a.path)), their_file = hdf5::open_file(model_file(b.path));
   const auto layout = hdf5::stored_layout(our_file);
   hdf5::require_region(their_file, layout);
   for (const auto& parameter : layout.parameters()) {
@@ -89,14 +104,19 @@ inline void require_same_body(const std::filesystem::path& a, const std::filesys
   }
 }
 
-/// Reads a source's expert into the model's expert region `slot`. Throws Error when there is none, and like
-/// load_values.
+/// Reads the expert of `domain` into the model's expert region `slot`. Throws Error when there is none, and
+/// like load_values.
+template <class Model>
+void load_expert(const Checkpoint& from, const std::string& domain, Model& model, DomainId slot) {
+  from.require_experts();
+  hdf5::read_region(model.device(), open_expert(expert_file(from.path, domain), from.metadata, domain),
+                    model.layout().expert, model.values().region(1 + static_cast<std::size_t>(index(slot))));
+}
+
+/// The same, of a checkpoint that has not been looked through.
 template <class Model>
 void load_expert(const ExpertSource& source, Model& model, DomainId slot) {
-  const auto metadata = experts_detail::read_expert_metadata(source.checkpoint);
-  hdf5::read_region(model.device(),
-                    open_expert(expert_file(source.checkpoint, source.domain), metadata, source.domain),
-                    model.layout().expert, model.values().region(1 + static_cast<std::size_t>(index(slot))));
+  load_expert(Checkpoint(source.checkpoint), source.domain, model, slot);
 }
 
 }  // namespace demix::checkpoint

@@ -101,10 +101,9 @@ struct Object {
 namespace detail {
 
 /// Checkpoint files never change once they have their name, so they need no locks, which some cluster file
-/// systems lack. The 1.10 format puts a checksum on every piece of metadata.
+/// systems lack.
 inline Handle file_access() {
   Handle access(H5Pclose, H5Pcreate(H5P_FILE_ACCESS), "HDF5");
-  check(H5Pset_libver_bounds(access.id(), H5F_LIBVER_V110, H5F_LIBVER_V110), "HDF5");
   check(H5Pset_file_locking(access.id(), false, true), "HDF5");
   return access;
 }
@@ -156,11 +155,10 @@ struct Attribute {
         handle(H5Aclose, open(object, name), what),
         type(H5Tclose, H5Aget_type(handle.id()), what),
         count(count_of(handle, what)) {
-    require(H5Tget_class(type.id()) == expected && H5Tis_variable_str(type.id()) <= 0, what,
-            " is not of the expected type, ",
+    require(H5Tget_class(type.id()) == expected, what, " is not of the expected type, ",
             expected == H5T_INTEGER ? "an integer"
             : expected == H5T_FLOAT ? "a float"
-                                    : "a string of fixed length");
+                                    : "a string");
     require(list || count == 1, what, " holds ", count, " values, expected one");
   }
 
@@ -182,6 +180,8 @@ struct Attribute {
 inline Object create_file(const std::filesystem::path& path, std::size_t members) {
   const QuietErrors quiet;
   const Handle creation = detail::group_creation(H5P_FILE_CREATE, members), access = detail::file_access();
+  // This format puts a checksum on every piece of metadata.
+  check(H5Pset_libver_bounds(access.id(), H5F_LIBVER_V110, H5F_LIBVER_V110), "HDF5");
   return {Handle(H5Fclose, H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.id(), access.id()), path.string(),
                  ": cannot be created"),
           path.string()};
@@ -209,6 +209,16 @@ inline Object open_group(const Object& parent, const std::string& name) {
   const QuietErrors quiet;
   const auto what = concat(parent.name, ": group '", name, "'");
   return {Handle(H5Gclose, H5Gopen2(parent.id(), name.c_str(), H5P_DEFAULT), what), what};
+}
+
+/// Whether a file is HDF5 and has this attribute. Never throws.
+inline bool has_attribute(const std::filesystem::path& path, const char* name) {
+  try {
+    const QuietErrors quiet;
+    return H5Aexists(open_file(path).id(), name) > 0;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 /// The names of everything in a file's root or a group, sorted.
@@ -267,9 +277,20 @@ inline void write_attribute(const Object& object, const char* name, const std::v
                           padded.data());
 }
 
+/// A string or a list of them; of fixed length, as demix writes them, or of variable length, as h5py does.
 inline std::vector<std::string> read_strings(const Object& object, const char* name) {
   const QuietErrors quiet;
   const detail::Attribute attribute(object, name, H5T_STRING, true);
+  if (H5Tis_variable_str(attribute.type.id()) > 0) {
+    std::vector<char*> texts(attribute.count, nullptr);
+    check(H5Aread(attribute.handle.id(), attribute.type.id(), texts.data()), attribute.what);
+    std::vector<std::string> values;
+    for (char* text : texts) {
+      values.emplace_back(text ? text : "");
+      H5free_memory(text);
+    }
+    return values;
+  }
   const std::size_t length = H5Tget_size(attribute.type.id());
   std::string padded(attribute.count * length, '\0');
   check(H5Aread(attribute.handle.id(), attribute.type.id(), padded.data()), attribute.what);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -150,7 +151,7 @@ inline bool has_experts(const std::filesystem::path& checkpoint) {
 
 /// What the checkpoint is. Checks all that can be checked without the values: the format version, every
 /// attribute, that each domain of a model with experts has a fitting expert file, and that no other expert
-/// lies there. Throws Error with what is missing or damaged.
+/// lies there; hidden files are none. Throws Error with what is missing or damaged.
 inline Metadata read_metadata(const std::filesystem::path& checkpoint) {
   const auto path = model_file(checkpoint);
   std::error_code ignored;
@@ -168,13 +169,14 @@ inline Metadata read_metadata(const std::filesystem::path& checkpoint) {
   require(experts == metadata.domains.size(), path.string(), ": ", experts, " experts for ",
           metadata.domains.size(), " domains");
   for (const auto& domain : metadata.domains) open_expert(expert_file(checkpoint, domain), metadata, domain);
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoint / "experts", ignored))
-    require(std::find(metadata.domains.begin(), metadata.domains.end(), entry.path().stem().string()) !=
-                    metadata.domains.end() &&
-                entry.path().extension() == ".h5",
+  const std::set<std::string> known(metadata.domains.begin(), metadata.domains.end());
+  for (const auto& entry : std::filesystem::directory_iterator(checkpoint / "experts", ignored)) {
+    // Desktops (.DS_Store, ._law.h5), NFS (.nfs…) and editors leave hidden files; no domain's name is hidden.
+    if (entry.path().filename().string().starts_with('.')) continue;
+    require(known.contains(entry.path().stem().string()) && entry.path().extension() == ".h5",
             entry.path().string(), ": no domain of ", path.string(),
-            " has this expert; remove the file, or "
-            "add the expert to the model");
+            " has this expert; remove the file, or add the expert to the model");
+  }
   return metadata;
 }
 

@@ -82,7 +82,7 @@ class OutputFile {
   /// Forces the bytes to the disk and gives the file its name. Throws Error.
   void commit() {
     flush();
-    if (::fsync(fd_) != 0) fail("sync", errno);
+    durable::sync(fd_, partial_);
     if (::rename(partial_.c_str(), path_.c_str()) != 0) fail("rename", errno);
     ::close(std::exchange(fd_, -1));
     durable::sync(durable::parent(path_));

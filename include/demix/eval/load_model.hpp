@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -38,7 +39,7 @@ auto with_model(D& device, const std::filesystem::path& link, F&& f) {
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
       Model model(device, metadata.config, metadata.domains);
-      checkpoint::load_values(path, model);
+      checkpoint::load_values(path, metadata, model);
       return f(model, metadata);
     });
   });
@@ -51,10 +52,15 @@ auto with_model(D& device, const std::filesystem::path& link, F&& f) {
 /// Error for an expert that does not fit.
 template <device::Device D, class F>
 auto with_experts(D& device, const std::filesystem::path& link, const std::vector<std::string>& list, F&& f) {
-  const auto path = checkpoint::resolve(link);
-  const auto metadata = checkpoint::read_metadata(path);
+  checkpoint::Checkpoints checkpoints;
+  const auto& base = checkpoints.at(link);
+  const auto& path = base.path;
+  const auto& metadata = base.metadata;
   std::vector<checkpoint::ExpertSource> sources;
-  for (const auto& text : list) sources.push_back(checkpoint::parse_expert_source(text, path));
+  for (const auto& text : list) {
+    sources.push_back(checkpoint::parse_expert_source(text, path));
+    sources.back().checkpoint = checkpoint::resolve(sources.back().checkpoint);
+  }
   if (list.empty())
     for (const auto& domain : metadata.domains) sources.push_back({path, domain, domain});
   std::vector<std::string> names;
@@ -70,13 +76,16 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
       std::vector<DomainId> experts;
       if constexpr (Model::has_experts) {
+        std::set<std::filesystem::path> same_body{path};
         for (const auto& source : sources)
-          if (source.checkpoint != path) checkpoint::require_same_body(path, source.checkpoint);
+          if (const auto& other = checkpoints.at(source.checkpoint); same_body.insert(other.path).second)
+            checkpoint::require_same_body(base, other);
         Model model(device, metadata.config, names);
         checkpoint::load_shared(path, metadata, model);
         for (std::size_t j = 0; j < sources.size(); ++j) {
           experts.push_back(DomainId(static_cast<int>(j)));
-          checkpoint::load_expert(sources[j], model, experts.back());
+          checkpoint::load_expert(checkpoints.at(sources[j].checkpoint), sources[j].domain, model,
+                                  experts.back());
         }
         return f(model, metadata, experts);
       } else {
@@ -90,7 +99,7 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
           experts.push_back(DomainId(static_cast<int>(at - metadata.domains.begin())));
         }
         Model model(device, metadata.config, metadata.domains);
-        checkpoint::load_values(path, model);
+        checkpoint::load_values(path, metadata, model);
         return f(model, metadata, experts);
       }
     });

@@ -23,6 +23,13 @@ struct Experiment {
   data::Sampling sampling = data::Sampling::balanced;
 };
 
+/// Throws Error when a run's folder would lie among the domains of its data-bin.
+inline void require_outside_data(const std::filesystem::path& save_dir,
+                                 const std::filesystem::path& data_bin) {
+  require(!checkpoint::lies_in(save_dir, data_bin), "--save-dir ", save_dir.string(),
+          ": lies in the data-bin ", data_bin.string(), ", which must stay as it is; choose another place");
+}
+
 /// The text of domains in blocks of `block_length` tokens; the first is the model's domain `first`.
 inline TrainingData open_data(const std::filesystem::path& data_bin, const std::vector<std::string>& domains,
                               const data::Dictionary& dictionary, std::size_t block_length,
@@ -40,6 +47,7 @@ inline TrainingData open_data(const std::filesystem::path& data_bin, const std::
 /// do.
 template <class Model>
 int train(const RunOptions& run, StopSignal& stop) {
+  require_outside_data(run.settings.save_dir, run.data);
   const auto dictionary = data::Dictionary::load(run.data / "dict.txt");
   const auto domains = run.train_domains.empty() ? data::list_domains(run.data) : run.train_domains;
   require_domain_names(domains);

@@ -10,8 +10,8 @@
 
 #include "demix/checkpoint/checkpoint.hpp"
 #include "demix/checkpoint/folder.hpp"
-#include "demix/checkpoint/folder_lock.hpp"
 #include "demix/comm/communicator.hpp"
+#include "demix/core/file_lock.hpp"
 #include "demix/data/batcher.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/eval/perplexity.hpp"
@@ -52,7 +52,7 @@ class Trainer {
         adam_(model, settings.adam, adaptation ? adaptation->trained : optim::whole_regions(gradients_)),
         scratch_(model.device()),
         folder_(settings.save_dir),
-        lock_(settings.save_dir),
+        lock_(settings.save_dir / ".lock", settings.save_dir),
         step_(resume()),
         metrics_(settings.save_dir / "metrics.jsonl", step_),
         progress_(step_, settings.max_update, settings.log_interval) {}
@@ -174,6 +174,7 @@ class Trainer {
   /// Loads the newest checkpoint of the folder and returns its step, or 0 where there is none.
   std::uint64_t resume() {
     folder_.remove_partial();
+    folder_.restore_links();
     const auto latest = folder_.latest_step();
     if (!latest) return 0;
     const auto path = folder_.path_of(*latest);
@@ -196,7 +197,8 @@ class Trainer {
     best_step_ = scalars.at("best_step");
     if (best_step_ > 0) best_average_ = scalars.at("best_average_perplexity");
     folder_.point("checkpoint_last", *latest);
-    if (best_step_ == *latest) folder_.point("checkpoint_best", *latest);
+    if (best_step_ > 0 && std::filesystem::is_directory(folder_.path_of(best_step_)))
+      folder_.point("checkpoint_best", best_step_);
     return *latest;
   }
 
@@ -284,7 +286,7 @@ class Trainer {
   optim::Adam<Model> adam_;
   device::Array<typename Model::DeviceType, typename Model::Arena::value_type> scratch_;
   checkpoint::CheckpointFolder folder_;
-  const checkpoint::FolderLock lock_;
+  const FileLock lock_;
 
   std::uint64_t tokens_seen_ = 0, best_step_ = 0;
   double best_average_ = std::numeric_limits<double>::infinity();
