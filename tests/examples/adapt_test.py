@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -139,19 +138,8 @@ class AdaptingInterrupted(AdaptTest):
         for experiment in ("demix", "domain-token"):
             base = self.base(experiment, "--dropout", "0.1")
             unbroken, broken = self.folder / f"unbroken-{experiment}", self.folder / f"broken-{experiment}"
-            start = time.monotonic()
             self.adapted(base, unbroken, "feedforward", *self.OPTIONS)
-            duration, rng, kills = time.monotonic() - start, random.Random(os.getpid()), 0
-            command = adapt_command(self.data, base, broken, "feedforward", *self.OPTIONS)
-            while not (broken / "checkpoint_120").exists():
-                child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                try:
-                    child.wait(timeout=duration * (0.05 + 0.2 * rng.random() + 0.02 * kills))
-                except subprocess.TimeoutExpired:
-                    kills += 1
-                    child.send_signal(signal.SIGKILL)
-                    child.wait()
-            self.assertGreater(kills, 2)
+            programs.kill_until_done(adapt_command(self.data, base, broken, "feedforward", *self.OPTIONS), broken, "checkpoint_120")
             self.adapted(base, broken, "feedforward", *self.OPTIONS)
             for name in ("checkpoint_120", "joined"):
                 self.assertEqual(files_of(broken / name), files_of(unbroken / name))
@@ -221,7 +209,7 @@ class AdaptingWrongly(AdaptTest):
             (["--from", "alphq"], 2, ["--from", "'alpha'"]),
             (["--domain", "beta"], 2, ["beta", "demix-experts rename"]),
             (["--domain", "delta"], 1, ["delta", "gamma"]),
-            (["--domain", "../gamma"], 1, ["../gamma"]),
+            (["--domain", "../gamma"], 2, ["../gamma"]),
             (["--arch", "transformer_lm"], 2, ["arch"]),
             (["--dropout", "0.1"], 2, ["dropout"]),
             (["--lr", "0"], 2, ["--lr"]),
@@ -259,6 +247,20 @@ class AdaptingWrongly(AdaptTest):
         before = files_of(base.parent)
         self.assert_fails(self.adapt(base, base.parent, "full"), 1, "another --save-dir")
         self.assertEqual(files_of(base.parent), before)
+
+    def test_a_save_dir_inside_the_base(self):
+        base, link = self.base("demix"), self.folder / "link"
+        link.symlink_to(base.resolve())
+        before = files_of(base.parent)
+        for place in (base, base / "new", base.resolve() / "experts", link / "new"):
+            self.assert_fails(self.adapt(base, place, "feedforward"), 1, "lies in the checkpoint", str(base.resolve()))
+        self.assert_fails(self.adapt(base, self.data / "gamma" / "run", "feedforward"), 1, "lies in the data-bin")
+        self.assertEqual(files_of(base.parent), before)
+
+    def test_what_another_adaptation_joined(self):
+        base, run_dir = self.base("demix"), self.folder / "run"
+        (run_dir / "joined").mkdir(parents=True)
+        self.assert_fails(self.adapt(base, run_dir, "feedforward"), 1, "joined", "another adaptation", "--save-dir")
 
     def test_damaged_files_are_named(self):
         base = self.base("demix")

@@ -108,6 +108,19 @@ class WrongData(programs.ProgramTest):
 
 
 class WrongPlaces(programs.ProgramTest):
+    def test_a_save_dir_in_what_must_stay_as_it_is(self):
+        self.assertEqual(train("demix", self.data, self.folder / "run", "--max-update", 3).returncode, 0)
+        checkpoint, link = self.folder / "run" / "checkpoint_last", self.folder / "link"
+        link.symlink_to(self.data)
+        before = programs.files_of(self.folder)
+        for place in (checkpoint, checkpoint / "new", checkpoint.resolve() / "experts" / "x" / "y"):
+            self.assert_fails(train("dense", self.data, place, "--max-update", 1), 1, "lies in the checkpoint", str(place))
+        for place in (self.data, self.data / "alpha", link / "runs"):
+            self.assert_fails(train("dense", self.data, place, "--max-update", 1), 1, "lies in the data-bin", str(place))
+        inside = train("dense", self.data.resolve(), "new", "--max-update", 1, cwd=checkpoint)
+        self.assert_fails(inside, 1, "lies in the checkpoint")
+        self.assertEqual(programs.files_of(self.folder), before)
+
     def test_a_save_dir_that_cannot_be_written(self):
         (self.folder / "file").write_text("")
         self.assert_fails(train("dense", self.data, self.folder / "file" / "run", "--max-update", 1), 1, "file/run")

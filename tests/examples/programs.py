@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -46,6 +49,38 @@ def metrics(save_dir, kind):
 def files_of(folder):
     """Path and contents of every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}
+
+
+def kill_until_done(command, save_dir, last, after_kill=lambda: None):
+    """Starts a training command again and again, and kills it, until its folder has the checkpoint `last`.
+
+    When it is killed follows from what it has saved, not from the clock, so that the machine's speed does not matter: at a
+    random moment after it has saved a checkpoint of 1 to 30 further updates, every third time soon after its start. A run that met
+    fewer than three kills, because this process got no turn meanwhile, is done once more from the beginning.
+    """
+    rng = random.Random(os.getpid())
+
+    def newest():
+        steps = [p.name.split("_")[1] for p in Path(save_dir).glob("checkpoint_*")]
+        return max((int(step) for step in steps if step.isdigit()), default=0)
+
+    for _ in range(20):
+        shutil.rmtree(save_dir, ignore_errors=True)
+        kills = 0
+        while not (Path(save_dir) / last).exists():
+            goal = newest() + rng.randint(1, 30)
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while kills % 3 != 2 and child.poll() is None and newest() < goal:
+                time.sleep(0.002)
+            time.sleep(rng.random() * (0.2 if kills % 3 == 2 else 0.02))
+            if child.poll() is None:
+                child.kill()
+                kills += 1
+            assert child.wait() in (0, -signal.SIGKILL), child.returncode
+            after_kill()
+        if kills > 2:
+            return
+    raise AssertionError("20 runs ended before three kills")
 
 
 class ProgramTest(unittest.TestCase):

@@ -1,8 +1,9 @@
 """Training, resuming and evaluating, as a user does it."""
 
+import itertools
 import math
 import os
-import random
+import shutil
 import signal
 import subprocess
 import time
@@ -110,21 +111,14 @@ class Resuming(programs.ProgramTest):
         self.assertEqual([p.name for p in broken.iterdir() if p.name.endswith(".partial")], [])
 
     def test_killed_at_any_moment_it_continues_bit_for_bit(self):
-        start = time.monotonic()
-        unbroken, broken = self.unbroken(), self.folder / "broken"
-        duration, rng, kills = time.monotonic() - start, random.Random(os.getpid()), 0
-        while not (broken / "checkpoint_150").exists():
-            child = subprocess.Popen(self.command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                child.wait(timeout=duration * (0.05 + 0.2 * rng.random() + 0.02 * kills))
-            except subprocess.TimeoutExpired:
-                kills += 1
-                child.send_signal(signal.SIGKILL)
-                child.wait()
-            for checkpoint in broken.glob("checkpoint_*"):
-                if kills % 4 == 0 and checkpoint.is_dir():
+        unbroken, broken, turns = self.unbroken(), self.folder / "broken", itertools.count(1)
+
+        def evaluate_some():
+            if next(turns) % 4 == 0:
+                for checkpoint in filter(Path.is_dir, broken.glob("checkpoint_*")):
                     evaluate(self.data, checkpoint, "--max-batches", 1)
-        self.assertGreater(kills, 2)
+
+        programs.kill_until_done(self.command(broken), broken, "checkpoint_150", evaluate_some)
         done = subprocess.run(self.command(broken), capture_output=True, text=True, timeout=300)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assert_same_run(broken, unbroken)
@@ -145,6 +139,34 @@ class Resuming(programs.ProgramTest):
             done = subprocess.run(self.command(broken), capture_output=True, text=True, timeout=300)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assert_same_run(broken, unbroken)
+
+    def test_a_copy_with_directories_for_links_continues(self):
+        run_dir, copy, last_only = self.folder / "run", self.folder / "copy", self.folder / "last-only"
+        options = ["--save-interval-updates", 10, "--validate-interval-updates", 10, "--keep-interval-updates", 3]
+        command = [str(BIN / "demix-train-demix"), str(self.data), "--save-dir", str(run_dir), *small("--max-update", 100000, *options)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+            while child.poll() is None and not (run_dir / "checkpoint_30").exists():
+                time.sleep(0.01)
+            child.send_signal(signal.SIGTERM)
+        last, best = (os.readlink(run_dir / f"checkpoint_{name}") for name in ("last", "best"))
+        shutil.copytree(run_dir, copy, symlinks=False)  # as cp -rL
+        shutil.copytree(run_dir / "checkpoint_last", last_only / "checkpoint_last")
+        for folder in (copy, last_only):
+            self.assertFalse((folder / "checkpoint_last").is_symlink())
+            with subprocess.Popen([*command[:3], str(folder), *command[4:]], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                  text=True) as child:
+                errors = ""
+                for line in child.stderr:
+                    errors += line
+                    if "continuing from" in line:
+                        self.assertIn(f"{folder}/{last}\n", line)
+                        self.assertEqual(os.readlink(folder / "checkpoint_last"), last)
+                        if folder == copy:
+                            self.assertEqual(os.readlink(folder / "checkpoint_best"), best)
+                        child.send_signal(signal.SIGTERM)
+                child.wait(timeout=60)
+            self.assertEqual(child.returncode, 143, errors)
+            self.assertIn("continuing from", errors)
 
     def test_two_processes_cannot_share_a_folder(self):
         save_dir = self.folder / "run"
