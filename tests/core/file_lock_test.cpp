@@ -19,7 +19,7 @@ BOOST_AUTO_TEST_CASE(one_holds_it_and_the_other_is_told) {
       return std::string(error.what()).find("another process is at work in 'runs/here'") == 0;
     });
     std::error_code code;
-    BOOST_TEST(!FileLock::attempt(path, 0, code));
+    BOOST_TEST(!FileLock::attempt(path, O_RDWR, code));
     BOOST_TEST((code == std::errc::operation_would_block));
   }
   BOOST_CHECK_NO_THROW(FileLock(path, "runs/here"));
@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(a_removed_file_locks_nothing) {
 BOOST_AUTO_TEST_CASE(places_without_a_lock) {
   const TemporaryFolder temporary;
   std::error_code code;
-  BOOST_TEST(!FileLock::attempt(temporary.path / ".lock", 0, code));
+  BOOST_TEST(!FileLock::attempt(temporary.path / ".lock", O_RDWR, code));
   BOOST_TEST((code == std::errc::no_such_file_or_directory));
   BOOST_CHECK_THROW(FileLock(temporary.path / "absent" / ".lock", temporary.path), Error);
 }

@@ -17,8 +17,8 @@
 
 namespace demix {
 
-/// Holds a place for this process while it lives, by an empty file there; the system lets go of it when the
-/// process dies, however it dies. The file is locked rather than the folder, because NFS locks no folders.
+/// Holds a place for this process while it lives, by an empty file there, or a folder, which NFS cannot lock;
+/// the system lets go of it when the process dies, however it dies.
 class FileLock {
  public:
   /// Takes the file `path`, created where missing, for work in `place`. Throws Error when another process, or
@@ -26,7 +26,7 @@ class FileLock {
   /// system (some of those of clusters) has no locks.
   FileLock(const std::filesystem::path& path, const std::filesystem::path& place) {
     std::error_code code;
-    auto lock = attempt(path, O_CREAT, code);
+    auto lock = attempt(path, O_RDWR | O_CREAT, code);
     require(code != std::errc::operation_would_block, "another process is at work in '", place.string(),
             "'; wait for it, or use another place");
     require(lock.has_value(), "cannot open '", path.string(), "': ", code.message());
@@ -38,7 +38,7 @@ class FileLock {
   static std::optional<FileLock> attempt(const std::filesystem::path& path, int flags,
                                          std::error_code& code) {
     for (;;) {
-      FileLock lock(::open(path.c_str(), O_RDWR | O_CLOEXEC | flags, 0666));
+      FileLock lock(::open(path.c_str(), flags | O_CLOEXEC, 0666));
       const bool open = lock.descriptor_ >= 0,
                  locked = open && ::flock(lock.descriptor_, LOCK_EX | LOCK_NB) == 0;
       code = std::error_code(locked ? 0 : errno, std::generic_category());

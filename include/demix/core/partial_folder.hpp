@@ -23,7 +23,7 @@ class PartialFolder {
     while (!lock_) {
       make(path_);
       std::error_code code;
-      lock_ = FileLock::attempt(lock_file(path_), O_CREAT, code);
+      lock_ = FileLock::attempt(lock_file(path_), O_RDWR | O_CREAT, code);
       require(code != std::errc::operation_would_block, target_.string(),
               ": another process is writing it now; wait for it, or choose another name");
       // One that has just ended takes the folder along: then it is made again.
@@ -54,7 +54,7 @@ class PartialFolder {
   /// Removes what has such a name, unless a living process holds it.
   static void remove_abandoned(const fs::path& path) {
     std::error_code code;
-    auto lock = FileLock::attempt(lock_file(path), 0, code);
+    auto lock = FileLock::attempt(lock_file(path), O_RDWR, code);
     if (code != std::errc::operation_would_block) remove_held(path, lock);
   }
 

@@ -2,21 +2,17 @@
 // A folder that is filled under a temporary name, so that nobody takes half of it for the whole.
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "demix/core/durable.hpp"
 #include "demix/core/error.hpp"
+#include "demix/core/file_lock.hpp"
 #include "demix/data/output_file.hpp"
 
 namespace demix::data {
@@ -32,13 +28,17 @@ class StagingFolder {
     namespace fs = std::filesystem;
     // Whoever held the folder before may have renamed or removed it between two steps: then again.
     do {
-      if (lock_ >= 0) ::close(std::exchange(lock_, -1));
+      lock_.reset();
       locate(target);
       std::error_code error;
       fs::create_directories(path_, error);
       require(!error, "cannot create '", path_.string(), "': ", error.message());
-      lock();
-    } while (lock_ < 0 || !is_still_there() || fs::exists(target_) != in_place_);
+      lock_ = FileLock::attempt(path_, O_RDONLY | O_DIRECTORY, error);
+      require(error != std::errc::operation_would_block, "another process is preparing '", name_.string(),
+              "'");
+      require(!error || error == std::errc::no_such_file_or_directory, "cannot open '", path_.string(),
+              "': ", error.message());
+    } while (!lock_ || fs::exists(target_) != in_place_);
     undo();
     for (const auto& left_over : fs::directory_iterator(path_)) durable::remove_all(left_over);
   }
@@ -51,7 +51,6 @@ class StagingFolder {
       std::error_code ignored;
       if (!std::filesystem::exists(journal(), ignored)) std::filesystem::remove_all(path_, ignored);
     }
-    ::close(lock_);
   }
   StagingFolder(const StagingFolder&) = delete;
   StagingFolder& operator=(const StagingFolder&) = delete;
@@ -108,25 +107,6 @@ class StagingFolder {
     path_ = in_place_ ? target_ / ".demix-partial" : fs::path(target_.string() + ".demix-partial");
   }
 
-  /// Leaves lock_ at -1 when the folder has gone.
-  void lock() {
-    lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock_ < 0 && errno == ENOENT) return;
-    if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
-    const int reason = errno;
-    if (lock_ >= 0) ::close(lock_);
-    throw Error(reason == EWOULDBLOCK
-                    ? concat("another process is preparing '", name_.string(), "'")
-                    : concat("cannot lock '", path_.string(), "': ", std::strerror(reason)));
-  }
-
-  bool is_still_there() const {
-    struct stat held {
-    }, named{};
-    return ::fstat(lock_, &held) == 0 && ::stat(path_.c_str(), &named) == 0 && held.st_dev == named.st_dev &&
-           held.st_ino == named.st_ino;
-  }
-
   /// Takes away what an unfinished publish moved: the last entry is still here then.
   void undo() const {
     std::vector<std::string> entries;
@@ -144,7 +124,7 @@ class StagingFolder {
   std::filesystem::path name_;  // as the user gave it
   std::filesystem::path target_, path_;
   bool in_place_ = false, renamed_ = false;
-  int lock_ = -1;
+  std::optional<FileLock> lock_;
 };
 
 }  // namespace demix::data
