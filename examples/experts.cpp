@@ -75,8 +75,8 @@ std::pair<std::string, double> parse_weight(const std::string& text) {
 
 void run(const ExpertsOptions& options) {
   const std::filesystem::path path(options.checkpoint), out(options.output);
-  const auto& command =
-      require_one_of("command", options.command, {"list", "add", "remove", "rename", "merge", "extract"});
+  const auto& command = options.command;
+  require_one_of("command", command, {"list", "add", "remove", "rename", "merge", "extract"});
   const auto& experts = options.experts;
   const auto expect = [&](bool right, const char* what) {
     if (!right)

@@ -13,7 +13,7 @@ if [[ $mode == package ]]; then
 else
   settings=(-DDEMIX_SOURCE="$source")
 fi
-cmake -S "$folder" -B "$folder/build" "${settings[@]}" >/dev/null
+cmake -G Ninja -S "$folder" -B "$folder/build" "${settings[@]}" >/dev/null
 cmake --build "$folder/build"
 "$folder/build/first_model" | tee "$folder/output"
 grep -q '32537600 parameters in 3 regions' "$folder/output"

@@ -27,7 +27,7 @@ class Reference {
 
   /// A dataset, whatever its type and shape, as numbers in a row.
   std::vector<double> read(const std::string& what) const {
-    const hid_t dataset = H5Dopen(file_, (name_ + "/" + what).c_str(), H5P_DEFAULT);
+    const hid_t dataset = H5Dopen2(file_, (name_ + "/" + what).c_str(), H5P_DEFAULT);
     require(dataset >= 0, "no ", name_, "/", what, " in " DEMIX_REFERENCE_FILE);
     const hid_t space = H5Dget_space(dataset);
     std::vector<double> values(static_cast<std::size_t>(H5Sget_simple_extent_npoints(space)));

@@ -129,7 +129,7 @@ void read_parameter(D& device, const Object& group, const ParameterInfo& paramet
   std::vector<T> host(extent.chunk * extent.row);
   detail::for_each_chunk(extent, dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
     check(H5Dread(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
-          dataset.name, " is damaged");
+          dataset.name, " is damaged: its values do not have their checksum, or cannot be read");
     device.copy_to_device(values + first, host.data(), n);
   });
 }
@@ -160,9 +160,7 @@ inline RegionLayout stored_layout(const Object& group) {
     std::array<hsize_t, 2> dims{1, 1};
     check(H5Sget_simple_extent_dims(space.id(), dims.data(), nullptr), dataset.name);
     require(dims[0] > 0 && dims[1] > 0, dataset.name, " is empty");
-    H5O_info_t info;
-    check(H5Oget_info(dataset.id(), &info), dataset.name);
-    found.push_back({info.addr, name, rank, dims});
+    found.push_back({address(dataset), name, rank, dims});
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
   RegionLayout layout;
@@ -213,7 +211,7 @@ inline std::string read_text(const Object& group, const std::string& name) {
           dataset.name, " is not one string of fixed length");
   std::string text(H5Tget_size(type.id()), '\0');
   check(H5Dread(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.data()), dataset.name,
-        " is damaged");
+        " is damaged: its values do not have their checksum, or cannot be read");
   text.resize(std::min(text.find('\0'), text.size()));
   return text;
 }

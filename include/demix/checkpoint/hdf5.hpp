@@ -225,13 +225,30 @@ inline bool has_attribute(const std::filesystem::path& path, const char* name) {
 inline std::vector<std::string> members(const Object& group) {
   const QuietErrors quiet;
   std::vector<std::string> names;
-  const auto append = [](hid_t, const char* name, const H5L_info_t*, void* out) -> herr_t {
+  // HDF5 1.10 and 1.12 call the third one's type differently.
+  const auto append = [](hid_t, const char* name, const auto*, void* out) -> herr_t {
     static_cast<std::vector<std::string>*>(out)->emplace_back(name);
     return 0;
   };
   check(H5Literate(group.id(), H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, append, &names), group.name);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+/// Where an object begins in its file: objects that were written later stand further behind.
+inline haddr_t address(const Object& object) {
+  const QuietErrors quiet;
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info2_t info;
+  haddr_t result;
+  check(H5Oget_info3(object.id(), &info, H5O_INFO_BASIC), object.name);
+  check(H5VLnative_token_to_addr(object.id(), info.token, &result), object.name);
+  return result;
+#else
+  H5O_info_t info;
+  check(H5Oget_info2(object.id(), &info, H5O_INFO_BASIC), object.name);
+  return info.addr;
+#endif
 }
 
 /// Throws Error, which names the first missing or unknown one, unless the members of `group` are exactly

@@ -127,7 +127,7 @@ class BytePairEncoding {
     require(!in.bad(), "cannot read '", path.string(), "' after line ", line_number);
 
     const std::size_t capacity = std::bit_ceil(2 * merges.size() + 2);
-    shift_ = 64 - (std::bit_width(capacity) - 1);
+    shift_ = 65 - static_cast<int>(std::bit_width(capacity));
     slots_.assign(capacity, {no_key, {}});
     for (const Slot& merge : merges) {
       std::size_t at = slot(merge.key);

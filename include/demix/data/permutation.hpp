@@ -20,7 +20,7 @@ class RandomPermutation {
                     RandomStream stream = RandomStream::shuffling)
       : n_(n), key_(philox(seed, word0, word1, 0, static_cast<std::uint32_t>(stream))) {
     require(n >= 1 && n <= std::uint64_t{1} << 62, "a permutation of ", n, " elements was asked for");
-    half_bits_ = n <= 2 ? 1 : (std::bit_width(n - 1) + 1) / 2;
+    half_bits_ = n <= 2 ? 1 : (static_cast<int>(std::bit_width(n - 1)) + 1) / 2;
   }
 
   std::uint64_t size() const { return n_; }

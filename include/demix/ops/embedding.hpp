@@ -86,15 +86,16 @@ class TokenGroups {
   explicit TokenGroups(D& device) : tokens_(device), firsts_(device), rows_(device) {}
 
   void assign(std::span<const Token> tokens) {
+    const auto at = [&](std::int32_t row) { return tokens[static_cast<std::size_t>(row)]; };
     std::vector<std::int32_t> rows;
     for (std::size_t r = 0; r < tokens.size(); ++r)
       if (tokens[r] != pad_token) rows.push_back(static_cast<std::int32_t>(r));
-    std::stable_sort(rows.begin(), rows.end(), [&](auto a, auto b) { return tokens[a] < tokens[b]; });
+    std::stable_sort(rows.begin(), rows.end(), [&](auto a, auto b) { return at(a) < at(b); });
     std::vector<Token> group_token;
     std::vector<std::int32_t> first;
     for (std::size_t i = 0; i < rows.size(); ++i)
-      if (i == 0 || tokens[rows[i]] != group_token.back()) {
-        group_token.push_back(tokens[rows[i]]);
+      if (i == 0 || at(rows[i]) != group_token.back()) {
+        group_token.push_back(at(rows[i]));
         first.push_back(static_cast<std::int32_t>(i));
       }
     groups_ = group_token.size();
