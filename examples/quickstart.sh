@@ -68,7 +68,8 @@ readonly max_update=$(((minutes - RESERVED_MINUTES) * UPDATES_PER_MINUTE / ${#MO
 if [[ -n $text ]]; then
   [[ -d $text ]] || wrong_usage "--data: '$text' is not a folder"
   text=$(cd "$text" && pwd)
-  domain_count=$(find "$text" -mindepth 1 -maxdepth 1 \( -name '*.jsonl' -o -type d ! -name '.*' \) | wc -l)
+  domain_count=$(find -L "$text" -mindepth 1 -maxdepth 1 ! -name '.*' \
+    \( -type d -o -iname '*.jsonl' -o -iname '*.jsonl.gz' -o -iname '*.ndjson' -o -iname '*.ndjson.gz' \) | wc -l)
   ((domain_count >= 2)) ||
     wrong_usage "--data: '$text' has $domain_count domains (DOMAIN.jsonl or sub-folders); 2 or more are needed"
 fi

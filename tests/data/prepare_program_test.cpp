@@ -406,6 +406,15 @@ BOOST_FIXTURE_TEST_CASE(what_is_wrong_is_found_before_the_work, Program) {
   fs::copy_file(data_bin / "vocab.bpe", path / "bad" / "vocab.bpe");
   fails_early(law + other + given(path / "bad"), {(path / "bad" / "encoder.json").string()});
   fails_early(law + other + given(data_bin) + " --dict " + (path / "absent.txt").string(), {"absent.txt"});
+  for (const char* damaged : {"{\"docum", "[]", "{\"domains\": []}"}) {
+    write_file(data_bin / "summary.json", damaged);
+    fails_early("--input x=" + (in() / "law").string() + " --reuse-vocabulary " + output(),
+                {(data_bin / "summary.json").string()});
+  }
+  fs::remove(data_bin / "summary.json");
+  fs::create_symlink("nothing", data_bin / "x");
+  fails_early("--input x=" + (in() / "law").string() + " --reuse-vocabulary " + output(), {"'x' already"});
+  fs::remove(data_bin / "x");
   fs::remove(data_bin / "encoder.json");
   fails_early("--input x=" + (in() / "law").string() + " --reuse-vocabulary " + output(),
               {(data_bin / "encoder.json").string()});

@@ -194,8 +194,8 @@ class JsonlReader final : public DocumentReader {
 };
 
 /// A folder of text files and its sub-folders: one document a file, in the order of their paths, byte for
-/// byte; those whose names end in .gz decompressed. Links are followed. Names that begin with a dot are
-/// skipped. Keeps the paths in memory.
+/// byte; those whose names end in .gz decompressed. Links are followed. Names that
+/// is_passed_over() picks are skipped. Keeps the paths in memory.
 class FolderReader final : public DocumentReader {
  public:
   /// `poll` is called often, and may throw. Throws Error for what can be no document: a link to nothing, or
@@ -234,7 +234,7 @@ class FolderReader final : public DocumentReader {
       poll_();
       const fs::path& path = entry->path();
       const std::string name = path.filename().string();
-      if (name.starts_with(".")) continue;
+      if (is_passed_over(name)) continue;
       std::error_code unknown;
       const auto status = entry->status(unknown);
       if (fs::is_directory(status)) {

@@ -30,6 +30,9 @@ inline bool has_suffix(std::string_view name, std::string_view suffix) {
                     [&](char expected, char c) { return small(c) == expected; });
 }
 
+/// Whether a name in a folder of input is no input: hidden ones, and what a file system keeps for itself.
+inline bool is_passed_over(const std::string& name) { return name.starts_with(".") || name == "lost+found"; }
+
 /// Reads once, from the beginning to the end. What begins as gzip does is decompressed, all members of it; a
 /// name that ends in .gz promises gzip. Other compressed files are refused.
 class InputStream {

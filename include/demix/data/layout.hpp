@@ -35,12 +35,17 @@ inline std::vector<std::string> list_domains(const std::filesystem::path& data_b
   for (std::filesystem::directory_iterator entry(data_bin, error), end; !error && entry != end;
        entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    for (const char* split : {"train", "valid", "test"})
-      if (std::filesystem::exists(
-              indexed_format::with_suffix(entry->path() / split_file_name(name, split), ".idx"))) {
-        domains.push_back(name);
-        break;
-      }
+    if (name == "lost+found") continue;  // of a mount point: it may not be read
+    for (const char* split : {"train", "valid", "test"}) {
+      const auto index = indexed_format::with_suffix(entry->path() / split_file_name(name, split), ".idx");
+      std::error_code unknown;
+      const bool exists = std::filesystem::exists(index, unknown);
+      require(!unknown || unknown == std::errc::not_a_directory, "cannot look for '", index.string(),
+              "': ", unknown.message());
+      if (!exists) continue;
+      domains.push_back(name);
+      break;
+    }
   }
   require(!error, "cannot read the data-bin '", data_bin.string(), "': ", error.message());
   std::sort(domains.begin(), domains.end());

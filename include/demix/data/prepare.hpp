@@ -30,10 +30,12 @@ namespace demix::data {
 /// summary.json of a data-bin; an empty object where there is none. Throws Error when it is no JSON object.
 inline nlohmann::ordered_json read_summary(const std::filesystem::path& data_bin) {
   const auto path = data_bin / "summary.json";
+  if (!std::filesystem::exists(path)) return nlohmann::ordered_json::object();
   std::ifstream in(path);
-  if (!in) return nlohmann::ordered_json::object();
+  require(in.good(), "cannot open '", path.string(), "'");
   auto summary = nlohmann::ordered_json::parse(in, nullptr, false);
-  require(summary.is_object(), path.string(), ": not a JSON object");
+  require(summary.is_object() && (!summary.contains("domains") || summary["domains"].is_object()),
+          path.string(), ": not a JSON object whose domains are one");
   return summary;
 }
 
@@ -108,8 +110,9 @@ class Preparation {
       throw UsageError(concat("--output: '", output.string(),
                               "' is a data-bin already; --reuse-vocabulary adds domains to it"));
     for (const auto& [domain, path] : settings.inputs)
-      require(!fs::exists(output / domain), "--output: '", output.string(), "' has a domain '", domain,
-              "' already; remove its folder or choose another name");
+      require(!fs::exists(fs::symlink_status(output / domain)), "--output: '", output.string(),
+              "' has a domain '", domain, "' already; remove its folder or choose another name");
+    static_cast<void>(read_summary(output));  // before the work
     return true;
   }
 
@@ -220,16 +223,19 @@ class Preparation {
                                  : std::string()));
   }
 
+  /// On the disk when this returns. Throws Error.
+  static void copy_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+    if (from == to) return;
+    std::error_code error;
+    std::filesystem::copy_file(from, to, error);
+    require(!error, "cannot copy '", from.string(), "' to '", to.string(), "': ", error.message());
+    durable::sync(to);
+  }
+
   static void copy_vocabulary(const VocabularyFiles& from, const VocabularyFiles& to) {
-    const auto copy = [](const std::filesystem::path& source, const std::filesystem::path& target) {
-      if (source == target) return;
-      std::error_code error;
-      std::filesystem::copy_file(source, target, error);
-      require(!error, "cannot copy '", source.string(), "' to '", target.string(), "': ", error.message());
-    };
-    copy(from.encoder_json, to.encoder_json);
-    copy(from.vocab_bpe, to.vocab_bpe);
-    copy(from.dict, to.dict);
+    copy_file(from.encoder_json, to.encoder_json);
+    copy_file(from.vocab_bpe, to.vocab_bpe);
+    copy_file(from.dict, to.dict);
   }
 
   /// A dict.txt of all symbols in the order of their ids.
@@ -256,7 +262,7 @@ class Preparation {
   DomainSummary encode_domain(const Input& input, const Vocabulary& vocabulary,
                               std::vector<std::unique_ptr<TextEncoder>>& encoders) {
     const auto folder = staging_.path() / input.domain;
-    std::filesystem::copy_file(staging_.path() / "dict.txt", folder / "dict.txt");
+    copy_file(staging_.path() / "dict.txt", folder / "dict.txt");
     DomainSummary result{input.domain, {}};
     std::uint64_t documents_done = 0;
     for (std::size_t s = 0; s < split_names.size(); ++s) {

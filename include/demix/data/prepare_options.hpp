@@ -43,7 +43,7 @@ inline std::string domain_of_file(const std::string& name) {
 }
 
 /// The domains of a folder: every X.jsonl (see domain_of_file) and every sub-folder, sorted by name. Names
-/// that begin with a dot are passed over; all else goes to `ignored`. Throws UsageError.
+/// that is_passed_over() picks are left out; all else goes to `ignored`. Throws UsageError.
 inline std::vector<std::pair<std::string, std::filesystem::path>> list_inputs(
     const std::filesystem::path& folder, std::vector<std::filesystem::path>& ignored) {
   std::error_code error;
@@ -55,7 +55,7 @@ inline std::vector<std::pair<std::string, std::filesystem::path>> list_inputs(
     const auto& path = entry->path();
     const std::string name = path.filename().string();
     std::error_code unknown;
-    if (name.starts_with(".")) continue;
+    if (is_passed_over(name)) continue;
     if (!entry->exists(unknown))
       throw UsageError(concat("--input-dir: '", path.string(), "' is a link to nothing; remove it"));
     if (entry->is_directory(unknown))
