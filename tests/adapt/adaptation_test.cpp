@@ -61,7 +61,7 @@ struct Setting {
     Model base(device, metadata.config, metadata.domains);
     checkpoint::load_values(base_path(), base);
     adapt::Run<Model> run(base, metadata, options);
-    train::StopSignal stop;
+    StopSignal stop("test");
     BOOST_TEST(run.run(stop) == 0);
     return load(options.settings.save_dir / "checkpoint_last");
   }

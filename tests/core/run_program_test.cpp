@@ -21,4 +21,19 @@ BOOST_AUTO_TEST_CASE(exit_codes) {
   BOOST_TEST(contains(err.text(), "p: a wrong option\np: --help shows the usage\n"));
 }
 
+BOOST_AUTO_TEST_CASE(a_signal_that_came_first_hides_no_error) {
+  Captured err(std::cerr);
+  const auto body = [](auto end) {
+    StopSignal stop("p");
+    stop.defer("this batch");
+    raise(SIGTERM);
+    end();
+    stop.poll();
+    return 0;
+  };
+  BOOST_TEST(run_program("p", [&] { return body([] { throw Error("a bad file"); }); }) == 1);
+  BOOST_TEST(contains(err.text(), "p: a bad file\n"));
+  BOOST_TEST(run_program("p", [&] { return body([] {}); }) == 128 + SIGTERM);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

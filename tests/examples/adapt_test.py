@@ -151,7 +151,7 @@ class AdaptingInterrupted(AdaptTest):
         base, run_dir = self.base("demix"), self.folder / "run"
         child = subprocess.Popen(adapt_command(self.data, base, run_dir, "feedforward", "--max-update", 100000),
                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        while child.poll() is None and not (run_dir / "metrics.jsonl").exists():
+        while child.poll() is None and not programs.has_line(run_dir / "metrics.jsonl"):
             time.sleep(0.01)
         child.send_signal(signal.SIGTERM)
         _, errors = child.communicate(timeout=60)
@@ -163,13 +163,14 @@ class AdaptingInterrupted(AdaptTest):
         (run_dir / "adapt.json").write_text(json.dumps(record))
         child = subprocess.Popen(adapt_command(self.data, base, run_dir, "feedforward", "--max-update", 100000),
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        out = ""
-        for line in child.stdout:
-            out += line
-            if "gamma starts from" in line:
+        errors = ""
+        for line in child.stderr:
+            errors += line
+            if "continuing from" in line:
                 break
         child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=60)
+        out, rest = child.communicate(timeout=60)
+        errors += rest
         self.assertEqual(child.returncode, 130, errors)
         self.assertIn("0.875000", out)  # as the file says, not estimated again
         self.assertIn(f"continuing from {run_dir}/checkpoint_{step}", errors)

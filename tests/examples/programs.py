@@ -46,6 +46,11 @@ def metrics(save_dir, kind):
     return [m for m in map(json.loads, lines) if m["type"] == kind]
 
 
+def has_line(path):
+    """Whether a file is there and has a whole line."""
+    return path.exists() and b"\n" in path.read_bytes()
+
+
 def files_of(folder):
     """Path and contents of every file below a folder."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(Path(folder).rglob("*")) if p.is_file()}

@@ -123,18 +123,23 @@ class Resuming(programs.ProgramTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assert_same_run(broken, unbroken)
 
+    def running(self, save_dir, **options):
+        """A run that has done its first updates."""
+        child = subprocess.Popen(self.command(save_dir), stdout=subprocess.DEVNULL, text=True, **options)
+        while child.poll() is None and not programs.has_line(save_dir / "metrics.jsonl"):
+            time.sleep(0.01)
+        return child
+
     def test_a_signal_saves_and_leaves(self):
         unbroken = self.unbroken()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             broken = self.folder / f"signal{number}"
-            child = subprocess.Popen(self.command(broken), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            while not (broken / "metrics.jsonl").exists():
-                time.sleep(0.01)
-            time.sleep(0.1)
+            child = self.running(broken, stderr=subprocess.PIPE)
             child.send_signal(number)
             _, errors = child.communicate(timeout=60)
             if child.returncode != 0:  # it may have been done already
                 self.assertEqual(child.returncode, 128 + number, errors)
+                self.assertIn(f"demix-train-demix: {signal.Signals(number).name}: stopping after this micro-batch", errors)
                 self.assertIn("saved", errors)
             done = subprocess.run(self.command(broken), capture_output=True, text=True, timeout=300)
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -167,6 +172,22 @@ class Resuming(programs.ProgramTest):
                 child.wait(timeout=60)
             self.assertEqual(child.returncode, 143, errors)
             self.assertIn("continuing from", errors)
+
+    def test_it_saves_when_the_reader_of_its_messages_is_gone(self):
+        broken = self.folder / "broken"
+        reader, writer = os.pipe()  # as `2>&1 | tee log`, which Ctrl-C ends, too
+        child = self.running(broken, stderr=writer)
+        os.close(writer)
+        os.close(reader)
+        child.send_signal(signal.SIGINT)
+        self.assertIn(child.wait(timeout=60), (130, 0))
+        self.assertTrue((broken / "checkpoint_last" / "model.h5").exists())
+
+    def test_a_signal_that_it_was_started_to_ignore_does_not_stop_it(self):
+        child = self.running(self.folder / "run", stderr=subprocess.DEVNULL,
+                             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # as nohup does
+        child.send_signal(signal.SIGHUP)
+        self.assertEqual(child.wait(timeout=300), 0)
 
     def test_two_processes_cannot_share_a_folder(self):
         save_dir = self.folder / "run"

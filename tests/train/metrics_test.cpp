@@ -23,4 +23,29 @@ BOOST_AUTO_TEST_CASE(a_file_that_cannot_be_written_is_an_error) {
   BOOST_CHECK_THROW(MetricsLog(folder.path / "none" / "metrics.jsonl", 0), demix::Error);
 }
 
+BOOST_AUTO_TEST_CASE(a_validation_that_is_repeated_loses_its_line_alone) {
+  const demix::test::TemporaryFolder folder;
+  const auto path = folder.path / "metrics.jsonl";
+  const std::string kept = "{\"step\":1,\"type\":\"valid\"}\n{\"step\":2,\"type\":\"train\"}\n";
+  demix::test::write_file(path, kept + "{\"step\":2,\"type\":\"valid\"}\n");
+  MetricsLog(path, 2, true);
+  BOOST_TEST(demix::test::read_file(path) == kept);
+}
+
+BOOST_AUTO_TEST_CASE(lines_that_cannot_be_written_are_kept_until_they_can) {
+  const demix::test::TemporaryFolder folder;
+  const auto path = folder.path / "metrics.jsonl";
+  MetricsLog log(path, 0);
+  BOOST_TEST(log.write({{"step", 1}}));
+  std::filesystem::remove(path);
+  std::filesystem::create_symlink("/dev/full", path);
+  BOOST_TEST(!log.write({{"step", 2}}));
+  BOOST_TEST(!log.write({{"step", 3}}));
+  BOOST_CHECK_THROW(log.complete(), demix::Error);
+  std::filesystem::remove(path);
+  BOOST_TEST(log.write({{"step", 4}}));
+  log.complete();
+  BOOST_TEST(demix::test::read_file(path) == "{\"step\":2}\n{\"step\":3}\n{\"step\":4}\n");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -48,7 +48,7 @@ class Run {
   }
 
   /// Trains to the end, then joins the new expert to the old ones, or to a signal. Returns the exit code.
-  int run(train::StopSignal& stop) {
+  int run(StopSignal& stop) {
     comm::Self comm;
     const auto& s = options_.settings;
     const train::Adaptation what{trained_spans(model_, options_.trained()),
@@ -59,8 +59,12 @@ class Run {
     std::fprintf(stderr, "%s: %zu parameters, %zu of them trained, %zu tokens per update, %d threads\n",
                  s.experiment.c_str(), model_.values().size(), trained,
                  s.batch_size * s.update_freq * model_.config().tokens_per_sample, model_.device().threads());
-    if (!trainer.run(stop)) return 128 + stop.received();
-    if constexpr (Model::has_experts) join();
+    stop.defer("this micro-batch, or batch of validation");
+    if (!trainer.run([&] { stop.poll(); })) return 128 + stop.received();
+    if constexpr (Model::has_experts) {
+      stop.end_at_once();  // the same command joins again
+      join();
+    }
     return 0;
   }
 
@@ -177,17 +181,17 @@ class Run {
 /// The whole program.
 inline int program(int argc, char** argv) {
   return run_program("demix-adapt", [&] {
-    train::StopSignal stop;
+    StopSignal stop("demix-adapt");
     Options options;
     if (!parse_options(argc, argv, options)) return 0;
     device::Cpu device;
     // The base, with all its experts, is gone when training starts.
     const auto run = eval::with_model(
         device, options.checkpoint,
-        [&](auto& base, const checkpoint::Metadata& metadata) -> std::function<int(train::StopSignal&)> {
+        [&](auto& base, const checkpoint::Metadata& metadata) -> std::function<int(StopSignal&)> {
           using Model = std::decay_t<decltype(base)>;
           const auto made = std::make_shared<Run<Model>>(base, metadata, options);
-          return [made](train::StopSignal& signal) { return made->run(signal); };
+          return [made](StopSignal& signal) { return made->run(signal); };
         });
     return run(stop);
   });

@@ -63,6 +63,13 @@ void write_state(const hdf5::Object& file, const Metadata& metadata, Model& mode
   }
 }
 
+template <class Model>
+void write_state_file(const std::filesystem::path& path, const Metadata& metadata, Model& model,
+                      const TrainingState<Model>& state) {
+  write_file(path, 1 + state.moments.size(),
+             [&](const hdf5::Object& file) { write_state(file, metadata, model, state); });
+}
+
 inline void make_directory(const std::filesystem::path& path) {
   std::error_code code;
   std::filesystem::create_directory(path, code);
@@ -87,9 +94,7 @@ void write_directory(const std::filesystem::path& directory, const Metadata& met
                  });
     durable::sync(directory / "experts");
   }
-  if (state)
-    write_file(state_file(directory), 1 + state->moments.size(),
-               [&](const hdf5::Object& file) { write_state(file, metadata, model, *state); });
+  if (state) write_state_file(state_file(directory), metadata, model, *state);
 }
 
 /// The directory `path`, filled by write(directory), which appears complete and on the disk, or not at all.
@@ -118,6 +123,23 @@ void save(const std::filesystem::path& path, const Metadata& metadata, Model& mo
   checkpoint_detail::write_checkpoint(path, [&](const std::filesystem::path& directory) {
     checkpoint_detail::write_directory(directory, metadata, model, state);
   });
+}
+
+/// Replaces the state of a checkpoint that `save` wrote, in one rename. Throws Error when writing fails; the
+/// checkpoint is then as it was.
+template <class Model>
+void replace_state(const std::filesystem::path& checkpoint, const Metadata& metadata, Model& model,
+                   const TrainingState<Model>& state) {
+  const auto path = state_file(checkpoint), partial = durable::partial(path);
+  try {
+    durable::remove_all(partial);
+    checkpoint_detail::write_state_file(partial, metadata, model, state);
+    durable::rename(partial, path);
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(partial, ignored);
+    throw;
+  }
 }
 
 /// Reads the shared parameters. `metadata` are the checkpoint's. Throws Error unless architecture, names and

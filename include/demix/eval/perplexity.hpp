@@ -27,13 +27,16 @@ inline std::size_t default_sequences(std::size_t block_length) {
 }
 
 /// Scores the first `max_batches` batches (0: all) of `sequences` blocks each, as text of `domain`: that
-/// chooses the expert, or the domain token. Throws Error when the losses are not finite.
-template <class Model>
-Score evaluate(Model& model, const data::BlockDataset& dataset, DomainId domain, std::size_t sequences,
-               std::size_t max_batches = 0) {
+/// chooses the expert, or the domain token. `poll` is called before each batch; what it throws ends the
+/// scoring. Throws Error when the losses are not finite.
+template <class Model, class Poll = void (*)()>
+Score evaluate(
+    Model& model, const data::BlockDataset& dataset, DomainId domain, std::size_t sequences,
+    std::size_t max_batches = 0, const Poll& poll = [] {}) {
   const auto start = std::chrono::steady_clock::now();
   Score score;
   for (std::size_t b = 0; b * sequences < dataset.blocks() && (max_batches == 0 || b < max_batches); ++b) {
+    poll();
     const Batch batch = data::evaluation_batch(dataset, b * sequences, sequences, domain);
     for (const auto loss : model.token_losses(batch)) score.loss_sum += static_cast<double>(loss);
     score.tokens += batch.target_tokens();

@@ -62,14 +62,15 @@ int train(const RunOptions& run, StopSignal& stop) {
                run.settings.experiment.c_str(), model.values().size(), domains.size(),
                domains.size() * run.settings.batch_size * run.settings.update_freq * config.tokens_per_sample,
                device.threads());
-  return trainer.run(stop) ? 0 : 128 + stop.received();
+  stop.defer("this micro-batch, or batch of validation");
+  return trainer.run([&] { stop.poll(); }) ? 0 : 128 + stop.received();
 }
 
 /// The whole program. `ModelOf<A>` is the model's type with activation A; --activation chooses A.
 template <template <class> class ModelOf>
 int program(int argc, char** argv, const Experiment& experiment) {
   return run_program(experiment.program, [&] {
-    StopSignal stop;
+    StopSignal stop(experiment.program);
     RunOptions run;
     run.settings.experiment = experiment.name;
     run.settings.sampling = experiment.sampling;

@@ -41,6 +41,24 @@ struct Adaptation {
   nlohmann::json facts;                       // a resumed run must have the same
 };
 
+/// What must not change between the parts of a resumed run, for it to equal an unbroken one. `facts` are an
+/// adaptation's, or null.
+inline nlohmann::json settings_for_resume(const Settings& settings, int ranks, const nlohmann::json& facts) {
+  nlohmann::json result{{"lr", settings.learning_rate},
+                        {"warmup-updates", settings.warmup_updates},
+                        {"max-update", settings.max_update},
+                        {"batch-size", settings.batch_size},
+                        {"update-freq", settings.update_freq},
+                        {"clip-norm", settings.clip_norm},
+                        {"adam-betas", {settings.adam.beta1, settings.adam.beta2}},
+                        {"adam-eps", settings.adam.eps},
+                        {"weight-decay", settings.adam.weight_decay},
+                        {"seed", settings.seed.value},
+                        {"ranks", ranks}};
+  if (!facts.is_null()) result["adaptation"] = facts;
+  return result;
+}
+
 /// The recipe of an architecture for what the command line leaves open (updates between validations and
 /// saves).
 struct Recipe {

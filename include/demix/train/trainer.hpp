@@ -1,6 +1,7 @@
 #pragma once
 // The training loop: batches, gradients, ranks, optimizer, validation, checkpoints, top to bottom.
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include "demix/checkpoint/folder.hpp"
 #include "demix/comm/communicator.hpp"
 #include "demix/core/file_lock.hpp"
+#include "demix/core/stop_signal.hpp"
 #include "demix/data/batcher.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/eval/perplexity.hpp"
@@ -22,7 +24,7 @@
 #include "demix/train/metrics.hpp"
 #include "demix/train/progress.hpp"
 #include "demix/train/settings.hpp"
-#include "demix/train/stop_signal.hpp"
+#include "demix/train/totals.hpp"
 
 namespace demix::train {
 
@@ -54,26 +56,32 @@ class Trainer {
         folder_(settings.save_dir),
         lock_(settings.save_dir / ".lock", settings.save_dir),
         step_(resume()),
-        metrics_(settings.save_dir / "metrics.jsonl", step_),
+        metrics_(settings.save_dir / "metrics.jsonl", step_, validation_due_),
         progress_(step_, settings.max_update, settings.log_interval) {}
 
   std::uint64_t step() const { return step_; }
 
-  /// Trains to the last update. Returns false when a signal ended it earlier, after saving. Throws Error at a
-  /// loss or gradient that is not finite; the checkpoints on disk are then all from before it.
-  bool run(StopSignal& stop) {
+  /// Trains to the last update. `poll` is called before each micro-batch and each batch of validation; when
+  /// it throws Stopped, an update that is not whole is dropped, the rest saved, and false returned. Throws
+  /// Error at a loss, perplexity or gradient that is not finite; the checkpoints on disk are then all from
+  /// before it.
+  template <class Poll>
+  bool run(const Poll& poll) {
     if (step_ > 0) progress_.message(concat("continuing from ", folder_.path_of(step_).string()));
-    while (step_ < settings_.max_update) {
-      update();
-      const bool last = step_ == settings_.max_update;
-      if (last || due(settings_.validate_interval)) validate();
-      if (last || due(settings_.save_interval)) save();
-      if (!last && stop.received()) {
-        save();
-        progress_.message(concat("stopped by a signal after update ", step_,
-                                 ", saved; the same command continues from here"));
-        return false;
+    try {
+      if (validation_due_) finish_update(poll);  // the run was stopped in it
+      while (step_ < settings_.max_update) {
+        update(poll);
+        validation_due_ = last() || due(settings_.validate_interval);
+        finish_update(poll);
       }
+    } catch (const Stopped&) {
+      if (step_ > 0) save();
+      progress_.message(
+          step_ == 0 ? "stopped by a signal before the first update was done; nothing is to be saved"
+                     : concat("stopped by a signal ", validation_due_ ? "in the validation " : "",
+                              "after update ", step_, ", saved; the same command continues from here"));
+      return false;
     }
     return true;
   }
@@ -81,30 +89,29 @@ class Trainer {
  private:
   /// One optimizer update: `update_freq` micro-batches, the gradient of the mean loss over all their tokens,
   /// clipping, Adam.
-  void update() {
+  template <class Poll>
+  void update(const Poll& poll) {
     const double started = progress_.seconds();
-    const std::size_t domains = model_.domains().size();
     gradients_.fill_zero();
-    // The sum of losses of each domain, then the count of its tokens.
-    std::vector<double> totals(2 * domains);
+    Totals totals(model_.domains());
     for (std::uint64_t micro = 0; micro < settings_.update_freq; ++micro) {
+      poll();
       const std::uint64_t position =
           (step_ * settings_.update_freq + micro) * static_cast<std::uint64_t>(comm_.size()) +
           static_cast<std::uint64_t>(comm_.rank());
       const Batch batch = batcher_.batch(position);
       const ops::Dropout dropout{model_.config().dropout, settings_.seed,
                                  static_cast<std::uint32_t>(position)};
-      add_losses(batch, model_.accumulate_gradients(batch, dropout, gradients_), totals);
+      totals.add(batch, model_.accumulate_gradients(batch, dropout, gradients_));
     }
-    comm_.all_reduce_sum(totals);
+    totals.all_reduce(comm_);
     for (std::size_t r = 0; r < gradients_.regions(); ++r) comm_.all_reduce_region(r, gradients_.region(r));
 
-    double loss = 0, tokens = 0;
-    for (std::size_t d = 0; d < domains; ++d) {
-      if (!std::isfinite(totals[d])) fail_not_finite("the loss", "on domain '" + model_.domains()[d] + "'");
-      loss += totals[d];
-      tokens += totals[domains + d];
-    }
+    totals.require_finite([&](const auto& what, const auto& where) { fail_not_finite(what, where); });
+    const double tokens = totals.tokens(), loss = totals.loss() / tokens;
+    require(tokens > 0, "update ", step_ + 1, ": its ", settings_.update_freq,
+            " micro-batches have no target token, only padding (id ", pad_token,
+            "): the train split holds it as if it were text; prepare the text again");
     const double norm = gradient_norm() / tokens;
     const double learning_rate = schedule_.learning_rate(step_ + 1);
     adam_.step(model_, gradients_, step_ + 1, learning_rate,
@@ -113,21 +120,32 @@ class Trainer {
     tokens_seen_ += static_cast<std::uint64_t>(tokens);
 
     const double rate = tokens / (progress_.seconds() - started);
-    progress_.update(step_, loss / tokens, learning_rate, rate);
-    if (step_ % settings_.log_interval == 0 || step_ == settings_.max_update)
-      metrics_.write({{"type", "train"},
-                      {"step", step_},
-                      {"loss", loss / tokens},
-                      {"perplexity", std::exp(loss / tokens)},
-                      {"learning_rate", learning_rate},
-                      {"gradient_norm", norm},
-                      {"tokens", tokens_seen_},
-                      {"tokens_per_second", rate},
-                      {"loss_by_domain", losses_by_domain(totals)}});
+    progress_.update(step_, loss, learning_rate, rate);
+    if (step_ % settings_.log_interval == 0 || last())
+      log({{"type", "train"},
+           {"step", step_},
+           {"loss", loss},
+           {"perplexity", std::exp(loss)},
+           {"learning_rate", learning_rate},
+           {"gradient_norm", norm},
+           {"tokens", tokens_seen_},
+           {"tokens_per_second", rate},
+           {"loss_by_domain", totals.losses_by_domain()}});
   }
 
-  /// Perplexity on every domain's validation text; a new best average is saved and kept.
-  void validate() {
+  /// Validation and saving, where they are due; a new best average perplexity is saved and kept.
+  template <class Poll>
+  void finish_update(const Poll& poll) {
+    if (validation_due_) validate(poll);
+    if (last())
+      save();
+    else if (due(settings_.save_interval) || best_.step == step_)
+      save_or_go_on();
+  }
+
+  /// Perplexity on every domain's validation text.
+  template <class Poll>
+  void validate(const Poll& poll) {
     std::vector<eval::Score> scores;
     nlohmann::ordered_json perplexities;
     std::string line = concat("update ", step_, " validation perplexity:");
@@ -136,39 +154,66 @@ class Trainer {
       const auto& name = model_.domains()[static_cast<std::size_t>(index(domain))];
       const auto sequences = eval::default_sequences(data_.valid[d].block_length());
       scores.push_back(
-          eval::evaluate(model_, data_.valid[d], domain, sequences, settings_.max_valid_batches));
+          eval::evaluate(model_, data_.valid[d], domain, sequences, settings_.max_valid_batches, poll));
       perplexities[name] = scores.back().perplexity();
       line += concat(" ", name, " ", scores.back().perplexity());
     }
     const double average = eval::average_perplexity(scores);
-    const bool best = average < best_average_;
-    if (best) {
-      best_average_ = average;
-      best_step_ = step_;
-    }
+    if (!std::isfinite(average)) fail_not_finite("the average validation perplexity", "(" + line + ")");
+    const bool best = average < best_.average;
+    if (best) best_ = {step_, average};
+    validation_due_ = false;
     progress_.message(concat(line, ", average ", average, best ? " (best so far)" : ""));
-    metrics_.write({{"type", "valid"},
-                    {"step", step_},
-                    {"perplexity", perplexities},
-                    {"average_perplexity", average},
-                    {"best_average_perplexity", best_average_},
-                    {"best_step", best_step_}});
-    if (best) save();
+    log({{"type", "valid"},
+         {"step", step_},
+         {"perplexity", perplexities},
+         {"average_perplexity", average},
+         {"best_average_perplexity", best_.average},
+         {"best_step", best_.step}});
+  }
+
+  /// A line of metrics. One that cannot be written now is no reason to lose the updates.
+  void log(const nlohmann::ordered_json& object) {
+    if (!metrics_.write(object))
+      progress_.message(concat("cannot write ", (folder_.path() / "metrics.jsonl").string(),
+                               ": is the disk full? Its lines are kept, and written when that is possible"));
   }
 
   void save() {
-    if (folder_.latest_step() != step_) {
+    metrics_.complete();
+    const bool is_there = folder_.latest_step() == step_;
+    if (!is_there || (saved_validation_due_ && !validation_due_)) {
       checkpoint::TrainingState<Model> state = training_state();
       state.scalars = nlohmann::json{{"tokens", tokens_seen_},
-                                     {"best_average_perplexity", best_step_ ? best_average_ : 0},
-                                     {"best_step", best_step_},
-                                     {"settings", settings_for_resume()}}
+                                     {"best_average_perplexity", best_.step ? best_.average : 0},
+                                     {"best_step", best_.step},
+                                     {"validation_due", validation_due_},
+                                     {"settings", settings_for_resume(settings_, comm_.size(), facts_)}}
                           .dump();
-      checkpoint::save(folder_.path_of(step_), metadata(step_), model_, &state);
+      if (is_there)
+        checkpoint::replace_state(folder_.path_of(step_), metadata(step_), model_, state);
+      else
+        checkpoint::save(folder_.path_of(step_), metadata(step_), model_, &state);
+      saved_validation_due_ = validation_due_;
     }
     folder_.point("checkpoint_last", step_);
-    if (best_step_ == step_) folder_.point("checkpoint_best", step_);
+    if (best_.step == step_) folder_.point("checkpoint_best", step_);
     if (settings_.keep_checkpoints > 0) folder_.keep_newest(settings_.keep_checkpoints);
+    saved_best_ = best_;
+  }
+
+  /// Saves, where training can go on without; a best that could not be saved is none.
+  void save_or_go_on() {
+    try {
+      save();
+    } catch (const std::exception& error) {
+      best_ = saved_best_;
+      const auto interval = settings_.save_interval;
+      const auto next = interval ? std::min(step_ - step_ % interval + interval, settings_.max_update)
+                                 : settings_.max_update;
+      progress_.message(concat("update ", step_, " cannot be saved: ", error.what(),
+                               "\nTraining goes on; the next attempt is at the latest after update ", next));
+    }
   }
 
   /// Loads the newest checkpoint of the folder and returns its step, or 0 where there is none.
@@ -192,13 +237,16 @@ class Trainer {
     checkpoint::load_values(path, model_);
     auto state = training_state();
     const auto scalars = nlohmann::json::parse(checkpoint::load_state(path, model_, state));
-    require_same("training settings", scalars.at("settings").dump(), settings_for_resume().dump());
+    require_same("training settings", scalars.at("settings").dump(),
+                 settings_for_resume(settings_, comm_.size(), facts_).dump());
     tokens_seen_ = scalars.at("tokens");
-    best_step_ = scalars.at("best_step");
-    if (best_step_ > 0) best_average_ = scalars.at("best_average_perplexity");
+    best_.step = scalars.at("best_step");
+    if (best_.step > 0) best_.average = scalars.at("best_average_perplexity");
+    saved_best_ = best_;
+    saved_validation_due_ = validation_due_ = scalars.value("validation_due", false);
     folder_.point("checkpoint_last", *latest);
-    if (best_step_ > 0 && std::filesystem::is_directory(folder_.path_of(best_step_)))
-      folder_.point("checkpoint_best", best_step_);
+    if (best_.step > 0 && std::filesystem::is_directory(folder_.path_of(best_.step)))
+      folder_.point("checkpoint_best", best_.step);
     return *latest;
   }
 
@@ -209,23 +257,6 @@ class Trainer {
   checkpoint::Metadata metadata(std::uint64_t step) const {
     return {settings_.experiment, model_.dictionary_config(), model_.domains(), data_.vocabulary_fingerprint,
             step};
-  }
-
-  /// What must not change between the parts of a resumed run, for it to equal an unbroken one.
-  nlohmann::json settings_for_resume() const {
-    nlohmann::json result{{"lr", settings_.learning_rate},
-                          {"warmup-updates", settings_.warmup_updates},
-                          {"max-update", settings_.max_update},
-                          {"batch-size", settings_.batch_size},
-                          {"update-freq", settings_.update_freq},
-                          {"clip-norm", settings_.clip_norm},
-                          {"adam-betas", {settings_.adam.beta1, settings_.adam.beta2}},
-                          {"adam-eps", settings_.adam.eps},
-                          {"weight-decay", settings_.adam.weight_decay},
-                          {"seed", settings_.seed.value},
-                          {"ranks", comm_.size()}};
-    if (!facts_.is_null()) result["adaptation"] = facts_;
-    return result;
   }
 
   /// The norm of the gradient of the summed loss by what is trained. Throws when a span's is not finite.
@@ -244,7 +275,7 @@ class Trainer {
     return std::sqrt(sum);
   }
 
-  [[noreturn]] void fail_not_finite(const char* what, const std::string& where) const {
+  [[noreturn]] void fail_not_finite(const std::string& what, const std::string& where) const {
     const auto latest = folder_.latest_step();
     throw Error(
         concat("update ", step_ + 1, ": ", what, " ", where, " is not finite; the last good checkpoint is ",
@@ -252,28 +283,13 @@ class Trainer {
                ". A lower --lr or a longer --warmup-updates may help"));
   }
 
-  static void add_losses(const Batch& batch, const std::vector<typename Model::T>& losses,
-                         std::vector<double>& totals) {
-    const std::size_t domains = totals.size() / 2;
-    for (const auto& segment : batch.segments) {
-      const auto d = static_cast<std::size_t>(index(segment.domain));
-      for (std::size_t r = segment.first * batch.sequence_length; r < segment.last * batch.sequence_length;
-           ++r) {
-        totals[d] += static_cast<double>(losses[r]);
-        totals[domains + d] += batch.target[r] != pad_token;
-      }
-    }
-  }
-
-  nlohmann::ordered_json losses_by_domain(const std::vector<double>& totals) const {
-    nlohmann::ordered_json result;
-    const std::size_t domains = totals.size() / 2;
-    for (std::size_t d = 0; d < domains; ++d)
-      if (totals[domains + d] > 0) result[model_.domains()[d]] = totals[d] / totals[domains + d];
-    return result;
-  }
-
   bool due(std::uint64_t interval) const { return interval > 0 && step_ % interval == 0; }
+  bool last() const { return step_ == settings_.max_update; }
+
+  struct Best {
+    std::uint64_t step = 0;  // 0: none yet
+    double average = std::numeric_limits<double>::infinity();
+  };
 
   Model& model_;
   Comm& comm_;
@@ -288,9 +304,11 @@ class Trainer {
   checkpoint::CheckpointFolder folder_;
   const FileLock lock_;
 
-  std::uint64_t tokens_seen_ = 0, best_step_ = 0;
-  double best_average_ = std::numeric_limits<double>::infinity();
-  std::uint64_t step_;  // updates done
+  std::uint64_t tokens_seen_ = 0;
+  Best best_, saved_best_;
+  bool validation_due_ = false;        // of the last update
+  bool saved_validation_due_ = false;  // in the checkpoint of the last update
+  std::uint64_t step_;                 // updates done
   MetricsLog metrics_;
   Progress progress_;
 };
