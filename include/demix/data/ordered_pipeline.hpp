@@ -7,6 +7,7 @@
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,6 +17,7 @@ namespace demix::data {
 /// Until `produce()` returns an empty optional: `consume(work(worker, item))`, items in order. `produce` and
 /// `consume` run one at a time, `work` on `threads` threads, worker in [0, threads). At most `threads` items
 /// exist at once. An exception ends everything and is thrown here: always that of the earliest failing item.
+/// Fewer threads do it where the system gives no more.
 template <class Produce, class Work, class Consume>
 void run_in_order(std::size_t threads, Produce&& produce, Work&& work, Consume&& consume) {
   std::mutex mutex;
@@ -57,7 +59,10 @@ void run_in_order(std::size_t threads, Produce&& produce, Work&& work, Consume&&
   };
 
   std::vector<std::jthread> workers;
-  for (std::size_t worker = 1; worker < threads; ++worker) workers.emplace_back(run_worker, worker);
+  try {
+    for (std::size_t worker = 1; worker < threads; ++worker) workers.emplace_back(run_worker, worker);
+  } catch (const std::system_error&) {
+  }
   run_worker(0);
   for (auto& worker : workers) worker.join();
   if (failure) std::rethrow_exception(failure);

@@ -7,11 +7,13 @@
 #include <xmmintrin.h>
 #endif
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <vector>
 
 #include "demix/core/error.hpp"
+#include "demix/core/parallel.hpp"
 #include "demix/device/concepts.hpp"
 #include "demix/device/cpu_team.hpp"
 
@@ -73,15 +75,17 @@ class Cpu {
   /// The calling thread's number inside parallel_for, in [0, threads()).
   int thread_index() const { return omp_get_thread_num(); }
 
-  /// f(i) for every i in [0, n), each thread a contiguous range.
+  /// f(i) for every i in [0, n), each thread a contiguous range. An exception ends the range of its thread;
+  /// that of the lowest i is thrown here.
   template <class F>
   void parallel_for(std::size_t n, const F& f) {
-#pragma omp parallel
-    {
+    parallel_region([&](int thread, int threads) {
       const FlushDenormals guard;
-#pragma omp for schedule(static)
-      for (std::size_t i = 0; i < n; ++i) f(i);
-    }
+      const auto t = static_cast<std::size_t>(thread), size = n / static_cast<std::size_t>(threads),
+                 longer = n % static_cast<std::size_t>(threads);  // so many ranges have one more
+      const std::size_t first = t * size + std::min(t, longer), last = first + size + (t < longer);
+      for (std::size_t i = first; i < last; ++i) f(i);
+    });
   }
 
   template <class Kernel>

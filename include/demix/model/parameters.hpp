@@ -3,6 +3,7 @@
 // each parameter stands; an arena holds the numbers of one role (values, gradients, an optimizer moment) in
 // that layout.
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -11,6 +12,7 @@
 
 #include "demix/core/hash.hpp"
 #include "demix/core/matrix.hpp"
+#include "demix/core/parallel.hpp"
 #include "demix/core/philox.hpp"
 #include "demix/core/types.hpp"
 #include "demix/device/array.hpp"
@@ -151,11 +153,13 @@ void initialize(D& device, const ParameterLayout& layout, Seed seed, ParameterAr
   for (std::size_t r = 0; r < values.regions(); ++r) {
     const RegionLayout& region = r == 0 ? layout.shared : layout.expert;
     std::vector<T> host(region.size(), T(0));
-#pragma omp parallel for schedule(dynamic)
-    for (std::size_t p = 0; p < region.parameters().size(); ++p) {
-      const auto& info = region.parameters()[p];
-      initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()));
-    }
+    std::atomic<std::size_t> next = 0;
+    parallel_region([&](int, int) {
+      for (std::size_t p = next++; p < region.parameters().size(); p = next++) {
+        const auto& info = region.parameters()[p];
+        initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()));
+      }
+    });
     device.copy_to_device(values.region(r).data(), host.data(), host.size());
   }
 }
