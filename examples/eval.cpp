@@ -5,8 +5,6 @@
 // prints one line per domain (perplexity, loss in nats, tokens, tokens per second) and the average
 // perplexity.
 
-#include <omp.h>
-
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -94,35 +92,30 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
 }
 
 int body(int argc, char** argv) {
-  namespace po = boost::program_options;
   EvalOptions options;
   demix::CommandLine line{
       "demix-eval DATA CHECKPOINT [options]",
       "Scores a checkpoint on a split of a data-bin, each domain by its own expert or token.",
       "demix-eval data-bin runs/demix/checkpoint_last --split test --json result.json",
       {"data", "checkpoint"}};
-  std::int64_t batch_size = 0, max_batches = 0;
+  using namespace demix::option;
   // clang-format off
   line.options.add_options()
-    ("data", po::value(&options.data)->required()->value_name("DIR"), "the data-bin folder (also the first argument)")
-    ("checkpoint", po::value(&options.checkpoint)->required()->value_name("DIR"), "the checkpoint (also the second argument)")
-    ("split", po::value(&options.split)->default_value("test")->value_name("NAME"), "train, valid or test")
-    ("domain", po::value(&options.domain)->value_name("NAME"), "one domain of DATA (default: all the model was trained on)")
-    ("expert", po::value(&options.expert)->value_name("NAME"), "score by this domain's expert instead of the text's own")
-    ("domain-token", po::value(&options.domain_token)->value_name("NAME"), "condition on this domain's token instead of the text's own")
-    ("batch-size", po::value(&batch_size)->value_name("N"), "sequences per batch (default: about 2048 tokens)")
-    ("max-batches", po::value(&max_batches)->value_name("N"), "score the first N batches only (default: all)")
-    ("json", po::value(&options.json)->value_name("FILE"), "also write the result as JSON")
-    ("threads", po::value(&options.threads)->value_name("N"), "processor threads (default: OMP_NUM_THREADS, or all)");
+    ("data", text(options.data, "DIR")->required(), "the data-bin folder (also the first argument)")
+    ("checkpoint", text(options.checkpoint, "DIR")->required(), "the checkpoint (also the second argument)")
+    ("split", text(options.split, "NAME")->default_value("test"), "train, valid or test")
+    ("domain", text(options.domain, "NAME"), "one domain of DATA (default: all the model was trained on)")
+    ("expert", text(options.expert, "NAME"), "score by this domain's expert instead of the text's own")
+    ("domain-token", text(options.domain_token, "NAME"), "condition on this domain's token instead of the text's own")
+    ("batch-size", count(options.batch_size, 1), "sequences per batch (default: about 2048 tokens)")
+    ("max-batches", count(options.max_batches), "score the first N batches only; 0: all (default)")
+    ("json", text(options.json, "FILE"), "also write the result as JSON")
+    ("threads", threads(options.threads), "processor threads (default: OMP_NUM_THREADS, or all)");
   // clang-format on
-  po::variables_map values;
+  boost::program_options::variables_map values;
   if (!line.parse(argc, argv, values)) return 0;
-  if (batch_size < 0 || max_batches < 0 || options.threads < 0)
-    throw demix::UsageError("--batch-size, --max-batches and --threads must not be negative");
   demix::require_one_of("--split", options.split, {"train", "valid", "test"});
-  options.batch_size = static_cast<std::size_t>(batch_size);
-  options.max_batches = static_cast<std::size_t>(max_batches);
-  if (options.threads > 0) omp_set_num_threads(options.threads);
+  use_threads(options.threads);
 
   demix::device::Cpu device;
   const auto result = demix::eval::with_model(

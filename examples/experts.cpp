@@ -61,16 +61,11 @@ void list(const std::filesystem::path& path) {
 
 /// "NAME=WEIGHT".
 std::pair<std::string, double> parse_weight(const std::string& text) {
-  const auto equals = text.rfind('=');
-  std::size_t used = 0;
-  double weight = 0;
-  if (equals != std::string::npos) try {
-      weight = std::stod(text.substr(equals + 1), &used);
-    } catch (const std::exception&) {
-    }
-  if (equals == std::string::npos || equals == 0 || used == 0 || used != text.size() - equals - 1)
+  const auto equals = std::min(text.rfind('='), text.size());
+  const auto weight = equals < text.size() ? parse_real(text.substr(equals + 1)) : std::nullopt;
+  if (equals == 0 || !weight)
     throw UsageError(concat("merge: expected NAME=WEIGHT such as news=0.5, found '", text, "'"));
-  return {text.substr(0, equals), weight};
+  return {text.substr(0, equals), *weight};
 }
 
 void run(const ExpertsOptions& options) {
@@ -124,11 +119,13 @@ int main(int argc, char** argv) {
         "Experts of a checkpoint as parts. COMMAND is one of\n"
         "  list CHECKPOINT                            what the checkpoint is, and its experts\n"
         "  add CHECKPOINT FROM... --output OUT        FROM is CHECKPOINT:NAME, or CHECKPOINT:NAME=NEW, with "
-        "the same body\n"
+        "the "
+        "same\n"
+        "                                             body\n"
         "  remove CHECKPOINT NAME... --output OUT\n"
         "  rename CHECKPOINT OLD NEW --output OUT\n"
-        "  merge CHECKPOINT NAME=WEIGHT... --as NEW --output OUT   a further expert, the weighted average of "
-        "others\n"
+        "  merge CHECKPOINT NAME=WEIGHT... --as NEW --output OUT\n"
+        "                                             a further expert, the weighted average of others\n"
         "  extract CHECKPOINT NAME --output OUT       the body and one expert as a dense model\n"
         "OUT is a new checkpoint, complete or not there at all; CHECKPOINT stays as it is.",
         "demix-experts add runs/demix/checkpoint_last runs/news/checkpoint_last:news --output runs/with_news",

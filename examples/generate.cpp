@@ -6,8 +6,6 @@
 
 #include "demix/eval/generate.hpp"
 
-#include <omp.h>
-
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -29,7 +27,7 @@ struct GenerateOptions {
   eval::GenerateSettings settings;
   eval::SamplerSettings sampler;
   std::size_t samples = 1, batch_size = 8;
-  bool mixture_asked = false, show_posterior = false;
+  bool single_expert = false, mixture_asked = false, show_posterior = false;
 };
 
 /// Symbols of text, and the end of a document.
@@ -157,22 +155,18 @@ void read_prompts(const std::string& path, std::vector<std::string>& prompts) {
 }
 
 bool parse_options(int argc, char** argv, GenerateOptions& options) {
-  namespace po = boost::program_options;
+  using namespace option;
   CommandLine line{
       "demix-generate CHECKPOINT --data DIR [--prompt TEXT]... [options]",
       "Continues prompts by one expert, or by the mixture of a model's experts (of a domain-token model: of "
-      "its "
-      "tokens),\nof which every token says anew how probable each is. Prints the text as it comes.",
+      "its\ntokens), of which every token says anew how probable each is. Prints the text as it comes.",
       "demix-generate runs/demix/checkpoint_last --data data-bin --expert news --prompt \"The court\"\n"
       "  demix-generate runs/demix/checkpoint_last --data data-bin --prompt \"The court\" --show-posterior",
-      {"checkpoint"}};
+      {"checkpoint"},
+      {"prompt"}};
   std::string prompt_file, expert, experts, posterior;
-  std::int64_t max_tokens = 200, top_k = 0, samples = 1, batch_size = 8, threads = 0;
+  int thread_count = 0;
   bool ignore_eos = false, no_cache = false;
-  const auto text = [](std::string& variable, const char* name) {
-    return po::value<std::string>(&variable)->value_name(name);
-  };
-  const auto count = [](std::int64_t& variable) { return po::value(&variable)->value_name("N"); };
   // clang-format off
   line.options.add_options()
     ("checkpoint", text(options.checkpoint, "DIR")->required(), "the checkpoint (also the first argument)")
@@ -184,17 +178,17 @@ bool parse_options(int argc, char** argv, GenerateOptions& options) {
     ("prior", text(options.prior, "P,P,...|FILE"), "how probable each expert is before the prompt, in their order, or the --output of demix-mix --mode estimate (default: all alike)")
     ("posterior", text(posterior, "NAME")->default_value("prefix"), "what the posterior of a token looks at: prefix, the prompt and all tokens so far; previous_token, the one before it")
     ("show-posterior", po::bool_switch(&options.show_posterior), "a line per token: what the posterior was when it was drawn")
-    ("max-tokens", count(max_tokens)->default_value(max_tokens), "tokens of each text, without the prompt")
-    ("temperature", po::value(&options.sampler.temperature)->default_value(1)->value_name("X"), "sharper below 1, flatter above; 0: always the most probable token")
-    ("top-k", count(top_k), "draw among the N most probable tokens (default: all)")
-    ("top-p", po::value(&options.sampler.top_p)->default_value(1)->value_name("X"), "draw among the fewest tokens that together have this probability")
-    ("seed", po::value(&options.sampler.seed.value)->default_value(1)->value_name("N"), "of the draws")
-    ("samples", count(samples)->default_value(samples), "continuations of each prompt")
+    ("max-tokens", count(options.settings.max_tokens, 1)->default_value(200), "tokens of each text, without the prompt")
+    ("temperature", not_negative(options.sampler.temperature)->default_value(1), "sharper below 1, flatter above; 0: always the most probable token")
+    ("top-k", count(options.sampler.top_k, 1), "draw among the N most probable tokens (default: all)")
+    ("top-p", real(options.sampler.top_p, [](double p) { return p > 0 && p <= 1; }, "a number above 0, at most 1")->default_value(1), "draw among the fewest tokens that together have this probability")
+    ("seed", seed(options.sampler.seed.value)->default_value(1), "of the draws")
+    ("samples", count(options.samples, 1)->default_value(options.samples), "continuations of each prompt")
     ("ignore-eos", po::bool_switch(&ignore_eos), "go on with another document after </s>, the end of one")
-    ("batch-size", count(batch_size)->default_value(batch_size), "texts at a time; each needs memory for keys and values, per expert")
+    ("batch-size", count(options.batch_size, 1)->default_value(options.batch_size), "texts at a time; each needs memory for keys and values, per expert")
     ("no-cache", po::bool_switch(&no_cache), "keep no keys and values: the same text, slowly")
     ("json", text(options.json, "FILE"), "also write tokens, texts and posteriors as JSON")
-    ("threads", count(threads), "processor threads (default: OMP_NUM_THREADS, or all)");
+    ("threads", threads(thread_count), "processor threads (default: OMP_NUM_THREADS, or all)");
   // clang-format on
   po::variables_map values;
   if (!line.parse(argc, argv, values)) return false;
@@ -203,22 +197,18 @@ bool parse_options(int argc, char** argv, GenerateOptions& options) {
   if (values.count("expert") && values.count("experts"))
     throw UsageError("--expert is one expert alone, --experts a mixture: give one of them");
   if (values.count("experts")) options.experts = split_list("--experts", experts);
-  if (values.count("expert")) options.experts = {expert};
+  options.single_expert = values.count("expert") > 0;
+  if (options.single_expert) options.experts = {expert};
   options.settings.over = eval::posterior_over("--posterior", posterior);
   options.mixture_asked = values.count("prior") || !values["posterior"].defaulted() || options.show_posterior;
-  options.settings.max_tokens = require_at_least("--max-tokens", max_tokens, 1);
   options.settings.stop_at_document_end = !ignore_eos;
   options.settings.cache = !no_cache;
-  options.sampler.top_k = values.count("top-k") ? require_at_least("--top-k", top_k, 1) : 0;
-  options.samples = require_at_least("--samples", samples, 1);
-  options.batch_size = require_at_least("--batch-size", batch_size, 1);
   if (options.sampler.temperature == 0 && (values.count("top-k") || !values["top-p"].defaulted() ||
                                            !values["seed"].defaulted() || options.samples > 1))
     throw UsageError(
         "--temperature 0 always takes the most probable token: --top-k, --top-p, --seed and --samples "
         "change nothing");
-  if (values.count("threads"))
-    omp_set_num_threads(static_cast<int>(require_at_least("--threads", threads, 1)));
+  use_threads(thread_count);
   return true;
 }
 
@@ -234,10 +224,12 @@ int main(int argc, char** argv) {
       eval::with_model(device, options.checkpoint,
                        [&](auto& model, const auto& metadata) { generate(model, metadata, {}, options); });
     else
-      eval::with_experts(device, options.checkpoint, options.experts,
-                         [&](auto& model, const auto& metadata, const auto& experts) {
-                           generate(model, metadata, experts, options);
-                         });
+      eval::with_experts(
+          device, options.checkpoint, options.experts,
+          [&](auto& model, const auto& metadata, const auto& experts) {
+            generate(model, metadata, experts, options);
+          },
+          options.single_expert ? "--expert" : "--experts");
     return 0;
   });
 }

@@ -7,8 +7,6 @@
 
 #include "demix/eval/mix.hpp"
 
-#include <omp.h>
-
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -189,7 +187,7 @@ void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<D
 }
 
 bool parse_options(int argc, char** argv, MixOptions& options) {
-  namespace po = boost::program_options;
+  using namespace option;
   CommandLine line{
       "demix-mix DATA CHECKPOINT --domain NAME [options]",
       "Scores text with the mixture of a model's experts (of a domain-token model: of its tokens), "
@@ -199,11 +197,7 @@ bool parse_options(int argc, char** argv, MixOptions& options) {
       "  demix-mix data-bin runs/demix/checkpoint_last --domain news --prior news.jsonl",
       {"data", "checkpoint"}};
   std::string ensembles, posteriors, experts;
-  std::int64_t top_k = 0, first_segment = 0, batch_size = 0, max_batches = 0, threads = 0;
-  const auto text = [](std::string& variable, const char* name) {
-    return po::value<std::string>(&variable)->value_name(name);
-  };
-  const auto count = [](std::int64_t& variable) { return po::value(&variable)->value_name("N"); };
+  int thread_count = 0;
   // clang-format off
   line.options.add_options()
     ("data", text(options.data, "DIR")->required(), "the data-bin folder (also the first argument)")
@@ -219,14 +213,14 @@ bool parse_options(int argc, char** argv, MixOptions& options) {
     ("prior", text(options.prior, "P,P,...|FILE"), "for cached_prior: probabilities in the order of the experts, or the --output of an estimate")
     ("experts", text(experts, "A,B,..."), "mix these only: NAME, or CHECKPOINT:NAME from another checkpoint with the same body; "
      "=NEW behind either gives it another name (default: all)")
-    ("top-k", count(top_k), "behind its first segment, a sequence is scored by its N most probable experts only")
-    ("first-segment", count(first_segment), "tokens of the first segment (default: an eighth of a sequence)")
-    ("batch-size", count(batch_size), "sequences per batch (default: about 2048 tokens)")
-    ("max-batches", count(max_batches), "score the first N batches only; 0: all")
+    ("top-k", count(options.top_k, 1), "behind its first segment, a sequence is scored by its N most probable experts only")
+    ("first-segment", count(options.first_segment, 1), "tokens of the first segment (default: an eighth of a sequence)")
+    ("batch-size", count(options.batch_size, 1), "sequences per batch (default: about 2048 tokens)")
+    ("max-batches", count(options.max_batches), "score the first N batches only; 0: all")
     ("output", text(options.output, "FILE"), "write an object per batch (ppl, posterior, exp_avg_posterior) as JSON lines")
     ("json", text(options.json, "FILE"), "also write the final result as JSON")
     ("plot", text(options.plot, "FILE"), "draw the posterior over positions and batches, .svg or .png (needs gnuplot)")
-    ("threads", count(threads), "processor threads (default: OMP_NUM_THREADS, or all)");
+    ("threads", threads(thread_count), "processor threads (default: OMP_NUM_THREADS, or all)");
   // clang-format on
   po::variables_map values;
   if (!line.parse(argc, argv, values)) return false;
@@ -248,21 +242,14 @@ bool parse_options(int argc, char** argv, MixOptions& options) {
   if (cached && options.prior.empty())
     throw UsageError("cached_prior needs --prior: the --output of a run with --mode estimate, or numbers");
   if (!cached && !options.prior.empty()) throw UsageError("--prior is for --ensemble cached_prior");
-  options.top_k = values.count("top-k") ? require_at_least("--top-k", top_k, 1) : 0;
-  options.first_segment =
-      values.count("first-segment") ? require_at_least("--first-segment", first_segment, 1) : 0;
   if (options.first_segment > 0 && options.top_k == 0) throw UsageError("--first-segment is for --top-k");
   if (options.top_k > 0 && (options.ensembles.size() > 1 || options.posteriors.size() > 1 ||
                             options.ensembles.front() == Ensemble::simple_average))
     throw UsageError(
         "--top-k follows one posterior: give one --ensemble, not simple_average, and one --posterior");
-  options.batch_size = values.count("batch-size") ? require_at_least("--batch-size", batch_size, 1) : 0;
-  options.max_batches = values.count("max-batches") ? require_at_least("--max-batches", max_batches, 0)
-                        : estimate                  ? 100
-                                                    : 0;
+  if (!values.count("max-batches") && estimate) options.max_batches = 100;
   if (!options.plot.empty()) require_plot_name(options.plot);
-  if (values.count("threads"))
-    omp_set_num_threads(static_cast<int>(require_at_least("--threads", threads, 1)));
+  use_threads(thread_count);
   return true;
 }
 

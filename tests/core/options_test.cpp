@@ -96,4 +96,146 @@ BOOST_AUTO_TEST_CASE(help_is_complete) {
     BOOST_TEST(contains(out.text(), part), part << " is missing");
 }
 
+namespace {
+
+/// What a line with one option of every kind makes of the words; `error` where it refuses them.
+struct Kinds {
+  std::string name, error;
+  std::vector<std::string> prompts;
+  std::vector<std::string> rest;
+  std::size_t count = 7;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  double rate = 1;
+  bool tied = false, shown = false;
+
+  explicit Kinds(std::vector<std::string> words) {
+    words.insert(words.begin(), "demix-test");
+    std::vector<char*> argv;
+    for (auto& word : words) argv.push_back(word.data());
+    CommandLine line{"demix-test REST... [options]", "Tests.", "demix-test", {"rest..."}, {"prompt"}};
+    line.options.add_options()("name", option::text(name, "NAME"), "")("prompt", po::value(&prompts), "")(
+        "rest", po::value(&rest), "")("count", option::count(count, 1), "")("seed", option::seed(seed), "")(
+        "threads", option::threads(threads), "")("rate", option::positive(rate), "")(
+        "tied", po::value(&tied)->implicit_value(true), "")("shown", po::bool_switch(&shown), "");
+    po::variables_map values;
+    try {
+      line.parse(static_cast<int>(argv.size()), argv.data(), values);
+    } catch (const UsageError& refusal) {
+      error = refusal.what();
+    }
+  }
+};
+
+Kinds from_file(const std::string& text, std::vector<std::string> words = {}) {
+  const ConfigFile file(text);
+  words.insert(words.end(), {"--config", file.path});
+  Kinds result(words);
+  if (const auto at = result.error.find(file.path); at == 0) result.error.erase(0, file.path.size());
+  return result;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(numbers_are_whole_texts_in_their_range) {
+  const Kinds good({"--count", "12", "--seed=18446744073709551615", "--threads", "1024", "--rate", "1e-320"});
+  BOOST_TEST(good.error == "");
+  BOOST_TEST(good.count == 12u);
+  BOOST_TEST(good.seed == UINT64_MAX);
+  BOOST_TEST(good.threads == 1024);
+  BOOST_TEST(good.rate == 1e-320);
+  const std::vector<std::pair<std::string, std::vector<std::string>>> wrong{
+      {"--count",
+       {"0", "-1", "1.5", "1e3", "0x10", "12x", "9223372036854775808", "99999999999999999999", ""}},
+      {"--seed", {"-1", "18446744073709551616", "one"}},
+      {"--threads", {"0", "-1", "1025", "4294967297", "100000"}},
+      {"--rate", {"nan", "inf", "-inf", "0", "-1", "1e999", "0x1p3", "1,5", "1 2"}}};
+  for (const auto& [name, values] : wrong)
+    for (const auto& value : values) {
+      const auto error = Kinds({name + "=" + value}).error;
+      BOOST_TEST(error.starts_with(name + ": "), name << "=" << value << ": " << error);
+      BOOST_TEST(contains(error, value));
+      BOOST_TEST(
+          from_file(name.substr(2) + " = " + value + "\n").error.starts_with(":1: " + name.substr(2) + ": "));
+    }
+  BOOST_TEST(Kinds({"--threads", "4294967297"}).error ==
+             "--threads: expected a whole number from 1 to 1024, found '4294967297'");
+}
+
+BOOST_AUTO_TEST_CASE(a_value_that_looks_like_an_option_needs_an_equals_sign) {
+  for (const char* next : {"--seed=3", "--seed", "--", "-h"}) {
+    const auto error = Kinds({"--name", next}).error;
+    BOOST_TEST(error.starts_with("--name: "), error);
+    BOOST_TEST(contains(error, concat("--name=", next)));
+  }
+  BOOST_TEST(contains(Kinds({"--name"}).error, "--name: its value is missing"));
+  BOOST_TEST(Kinds({"--name=--seed=3"}).name == "--seed=3");
+  BOOST_TEST(Kinds({"--name", "-"}).name == "-");
+  BOOST_TEST(Kinds({"--name", "- item"}).name == "- item");
+  BOOST_TEST(contains(Kinds({"--seed", "-1"}).error, "found '-1'"));
+}
+
+BOOST_AUTO_TEST_CASE(a_flag_takes_a_truth_value_and_nothing_else) {
+  const Kinds flag({"--tied", "data-bin", "--shown", "more"});
+  BOOST_TEST(flag.error == "");
+  BOOST_TEST(flag.tied);
+  BOOST_TEST(flag.shown);
+  BOOST_TEST(flag.rest == (std::vector<std::string>{"data-bin", "more"}), boost::test_tools::per_element());
+  BOOST_TEST(!Kinds({"--tied", "false"}).tied);
+  BOOST_TEST(!Kinds({"--tied=no"}).tied);
+  BOOST_TEST(contains(Kinds({"--tied=perhaps"}).error, "--tied: "));
+  BOOST_TEST(Kinds({"--shown=1"}).error == "--shown takes no value");
+}
+
+BOOST_AUTO_TEST_CASE(empty_values) {
+  for (const auto& words : {std::vector<std::string>{"--prompt="}, {"--prompt", ""}}) {
+    const Kinds empty(words);
+    BOOST_TEST(empty.error == "");
+    BOOST_TEST(empty.prompts == std::vector<std::string>{""}, boost::test_tools::per_element());
+  }
+  BOOST_TEST(Kinds({"--name="}).error == "--name: its value is empty");
+  BOOST_TEST(Kinds({"--name", ""}).error == "--name: its value is empty");
+  BOOST_TEST(Kinds({""}).error == "--rest: its value is empty");
+  BOOST_TEST(contains(from_file("name =\n").error, ":1: name: its value is empty"));
+}
+
+BOOST_AUTO_TEST_CASE(what_stands_after_two_dashes_is_no_option) {
+  const Kinds rest({"a", "--", "--name", "-x", "--"});
+  BOOST_TEST(rest.rest == (std::vector<std::string>{"a", "--name", "-x", "--"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(contains(Kinds({"-x"}).error, "unknown option '-x'"));
+}
+
+BOOST_AUTO_TEST_CASE(options_given_twice) {
+  BOOST_TEST(Kinds({"--name", "a", "--name", "a"}).error == "--name: given twice");
+  BOOST_TEST(Kinds({"--prompt", "a", "--prompt", "b"}).prompts.size() == 2u);
+  BOOST_TEST(contains(from_file("name = a\nname = b\n").error, ":2: name: given twice, first in "));
+  BOOST_TEST(from_file("prompt = a\nprompt = b\n").prompts.size() == 2u);
+  // The command line wins.
+  BOOST_TEST(from_file("name = file\n", {"--name", "line"}).name == "line");
+  BOOST_TEST(from_file("prompt = a\nprompt = b\n", {"--prompt", "c"}).prompts.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(names_in_files) {
+  BOOST_TEST(from_file("nmae = a\n").error == ":1: unknown option 'nmae'; did you mean '--name'?");
+  BOOST_TEST(contains(from_file("config = other.ini\n").error, "command line only"));
+  BOOST_TEST(contains(from_file("help = true\n").error, "command line only"));
+  BOOST_TEST(contains(from_file("[name]\n").error, ":1: there are no sections"));
+  const Kinds all = from_file("\xEF\xBB\xBFname = runs/a#1\r\nshown = yes\r\ntied = true\r\nrest = x\r\n");
+  BOOST_TEST(all.error == "");
+  BOOST_TEST(all.name == "runs/a#1");
+  BOOST_TEST((all.shown && all.tied));
+  BOOST_TEST(all.rest.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(threads_from_the_environment_have_a_limit_too) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(100000);
+  BOOST_CHECK_EXCEPTION(option::use_threads(0), UsageError,
+                        [](const Error& error) { return contains(error.what(), "OMP_NUM_THREADS"); });
+  option::use_threads(2);
+  BOOST_TEST(omp_get_max_threads() == 2);
+  omp_set_num_threads(before);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -20,22 +20,21 @@ struct Options {
 };
 
 /// A tenth of the updates that the base has had, unless `given` says how many, and ten validations in them.
-inline train::Recipe recipe(const checkpoint::Metadata& base, std::optional<std::int64_t> given) {
+inline train::Recipe recipe(const checkpoint::Metadata& base, std::optional<std::uint64_t> given) {
   const auto tenth = [](std::uint64_t n) { return std::max<std::uint64_t>(1, n / 10); };
-  const std::uint64_t updates = given && *given > 0 ? static_cast<std::uint64_t>(*given) : tenth(base.step);
+  const std::uint64_t updates = given ? *given : tenth(base.step);
   return {updates, tenth(updates), tenth(updates)};
 }
 
 /// Reads the command line, and from the checkpoint what it is. Returns false after printing --help. Throws
 /// UsageError, and Error for a checkpoint that cannot be read.
 inline bool parse_options(int argc, char** argv, Options& options) {
-  using namespace train::option;
+  using namespace option;
   CommandLine line{
       "demix-adapt DATA CHECKPOINT --domain NEW --mode feedforward|full --save-dir DIR [options]",
       "Adapts a trained model to a new domain. Mode feedforward trains what a DEMix model gets for the "
-      "domain, a "
-      "new expert,\nand leaves all else as it is; of other models it trains the feed-forward layers. The "
-      "architecture is the checkpoint's.",
+      "domain, a\nnew expert, and leaves all else as it is; of other models it trains the feed-forward "
+      "layers. The architecture\nis the checkpoint's.",
       "demix-adapt data-bin runs/demix/checkpoint_last --domain news --mode feedforward --save-dir runs/news",
       {"data", "checkpoint"}};
   options.settings.learning_rate = 5e-5;
@@ -60,8 +59,8 @@ inline bool parse_options(int argc, char** argv, Options& options) {
   options.checkpoint = checkpoint::resolve(checkpoint);
   const auto metadata = checkpoint::read_metadata(options.checkpoint);
   options.settings.experiment = metadata.experiment;
-  std::optional<std::int64_t> updates;
-  if (values.count("max-update")) updates = values["max-update"].as<std::int64_t>();
+  std::optional<std::uint64_t> updates;
+  if (values.count("max-update")) updates = values["max-update"].as<std::size_t>();
   shared.read(values, recipe(metadata, updates));
   return true;
 }

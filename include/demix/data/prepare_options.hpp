@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -139,20 +140,22 @@ inline void collect_inputs(const std::vector<std::string>& inputs, const std::st
 inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result) {
   namespace po = boost::program_options;
   namespace detail = prepare_options_detail;
+  constexpr std::size_t least_vocabulary = 4 + 256, most_vocabulary = std::numeric_limits<Token>::max();
   CommandLine line{
       "demix-prepare --input DOMAIN=PATH [--input ...] --output DATA-BIN [options]\n"
       "       demix-prepare --decode PREFIX [options]",
-      "Turns the text of every domain into training, validation and test data (a data-bin), or "
-      "prints the text of a split back.",
-      "demix-prepare --input law=law.jsonl --input code=src/ --output data-bin --vocab-size 8192"};
+      "Turns the text of every domain into training, validation and test data (a data-bin), or prints the "
+      "text\nof a split back.",
+      "demix-prepare --input law=law.jsonl --input code=src/ --output data-bin --vocab-size 8192",
+      {},
+      {"document-prefix"}};
   PrepareSettings& s = result.prepare;
   std::vector<std::string> inputs;
   std::string input_dir, output, encoder_json, vocab_bpe, dict, prefix, decode;
-  std::int64_t vocab_size = 8192, sample_bytes = static_cast<std::int64_t>(s.bpe_sample_bytes);
-  std::int64_t train_tokens = 0, valid_tokens = 0, test_tokens = 0, threads = 0;
+  std::size_t train_tokens = 0, valid_tokens = 0, test_tokens = 0;
+  int threads = 0;
   const auto file = [](std::string& variable) { return po::value(&variable)->value_name("FILE"); };
-  const auto count = [](std::int64_t& variable) { return po::value(&variable)->value_name("N"); };
-  const auto real = [](double& variable) { return po::value(&variable)->value_name("X"); };
+  using namespace option;
   // clang-format off
   po::options_description in("Input and output", help_columns), vocabulary("Vocabulary", help_columns),
       splits("Splits", help_columns), run("Run", help_columns);
@@ -163,8 +166,8 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
     ("output", po::value(&output)->value_name("DIR"), "the data-bin to write; domains are added when it exists")
     ("decode", po::value(&decode)->value_name("PREFIX"), "print the documents of PREFIX.bin instead, for instance of data-bin/law/valid_law");
   vocabulary.add_options()
-    ("vocab-size", count(vocab_size)->default_value(vocab_size), "train a BPE of this many symbols on the inputs, the 4 reserved ones included")
-    ("bpe-sample-bytes", count(sample_bytes)->default_value(sample_bytes), "text to train it on, evenly over the domains")
+    ("vocab-size", whole(s.vocabulary_size, least_vocabulary, most_vocabulary)->default_value(s.vocabulary_size), "train a BPE of this many symbols on the inputs, the 4 reserved ones included")
+    ("bpe-sample-bytes", count(s.bpe_sample_bytes, 1)->default_value(s.bpe_sample_bytes), "text to train it on, evenly over the domains")
     ("encoder-json", file(encoder_json), "use this BPE instead: GPT-2's encoder.json, or Hugging Face's vocab.json")
     ("vocab-bpe", file(vocab_bpe), "its merges: GPT-2's vocab.bpe, or Hugging Face's merges.txt")
     ("dict", file(dict), "the dict.txt that numbers its symbols for the model (default: all, in order)")
@@ -172,15 +175,15 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
     ("document-prefix", po::value(&prefix)->value_name("TEXT"), "text before every document (default: '<|endoftext|> ' with a given "
      "BPE, nothing with one trained here, and the data-bin's own where domains are added)");
   splits.add_options()
-    ("valid-fraction", real(s.splits.valid_fraction)->default_value(s.splits.valid_fraction, "0.02"), "of the words, for validation")
-    ("test-fraction", real(s.splits.test_fraction)->default_value(s.splits.test_fraction, "0.02"), "of the words, for test")
-    ("train-tokens", count(train_tokens), "words for training (default: all that the others leave)")
-    ("valid-tokens", count(valid_tokens), "words for validation, instead of the fraction")
-    ("test-tokens", count(test_tokens), "words for test, instead of the fraction")
+    ("valid-fraction", positive(s.splits.valid_fraction)->default_value(s.splits.valid_fraction, "0.02"), "of the words, for validation")
+    ("test-fraction", positive(s.splits.test_fraction)->default_value(s.splits.test_fraction, "0.02"), "of the words, for test")
+    ("train-tokens", count(train_tokens, 1), "words for training (default: all that the others leave)")
+    ("valid-tokens", count(valid_tokens, 1), "words for validation, instead of the fraction")
+    ("test-tokens", count(test_tokens, 1), "words for test, instead of the fraction")
     ("keep-duplicates-together", po::bool_switch(&s.keep_duplicates_together), "deal identical documents of a domain to one split")
-    ("seed", po::value(&s.seed.value)->default_value(s.seed.value)->value_name("N"), "of the shuffle that deals documents to splits");
+    ("seed", seed(s.seed.value)->default_value(s.seed.value), "of the shuffle that deals documents to splits");
   run.add_options()
-    ("threads", count(threads), "processor threads (default: all); the output does not depend on it");
+    ("threads", option::threads(threads), "processor threads (default: all); the output does not depend on it");
   // clang-format on
   line.options.add(in).add(vocabulary).add(splits).add(run);
   po::variables_map values;
@@ -208,18 +211,15 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   if (output.empty()) throw UsageError("--output: which folder?");
   s.output = output;
   if (!s.output.has_filename()) s.output = s.output.parent_path();
-  const auto given = [&](const char* name, std::int64_t value) -> std::optional<std::uint64_t> {
-    if (!values.count(name)) return std::nullopt;
-    return require_at_least(concat("--", name), value, 1);
+  const auto given = [&](const char* name, std::size_t value) {
+    return values.count(name) ? std::optional<std::uint64_t>(value) : std::nullopt;
   };
   s.splits.train_words = given("train-tokens", train_tokens);
   s.splits.valid_words = given("valid-tokens", valid_tokens);
   s.splits.test_words = given("test-tokens", test_tokens);
   detail::check_splits(values, s.splits);
-  s.vocabulary_size = require_at_least("--vocab-size", vocab_size, 4 + 256);
-  s.bpe_sample_bytes = require_at_least("--bpe-sample-bytes", sample_bytes, 1);
-  s.threads = values.count("threads") ? require_at_least("--threads", threads, 1)
-                                      : std::max(1u, std::thread::hardware_concurrency());
+  s.threads =
+      threads > 0 ? static_cast<std::size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
   return true;
 }
 

@@ -48,10 +48,11 @@ auto with_model(D& device, const std::filesystem::path& link, F&& f) {
 /// f(model, metadata, experts) with such a checkpoint's model and the experts that a user lists: NAME, or
 /// CHECKPOINT:NAME from another one with the same body, or either with =NEW to be known by that name; none
 /// lists all. A model with experts loads these only; of a domain-token model the list chooses tokens.
-/// `experts` are the listed ones among model.domains(). Throws UsageError for a list that cannot be, and
-/// Error for an expert that does not fit.
+/// `experts` are the listed ones among model.domains(). Throws UsageError, with the name of the `option`, for
+/// a list that cannot be, and Error for an expert that does not fit.
 template <device::Device D, class F>
-auto with_experts(D& device, const std::filesystem::path& link, const std::vector<std::string>& list, F&& f) {
+auto with_experts(D& device, const std::filesystem::path& link, const std::vector<std::string>& list, F&& f,
+                  const std::string& option = "--experts") {
   checkpoint::Checkpoints checkpoints;
   const auto& base = checkpoints.at(link);
   const auto& path = base.path;
@@ -66,11 +67,11 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
   std::vector<std::string> names;
   for (const auto& source : sources) {
     if (std::find(names.begin(), names.end(), source.name) != names.end())
-      throw UsageError(concat("--experts: '", source.name,
+      throw UsageError(concat(option, ": '", source.name,
                               "' stands twice; CHECKPOINT:NAME=NEW gives one of "
                               "them another name"));
     names.push_back(source.name);
-    if (source.checkpoint == path) require_one_of("--experts", source.domain, metadata.domains);
+    if (source.checkpoint == path) require_one_of(option, source.domain, metadata.domains);
   }
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
@@ -93,7 +94,7 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
           throw UsageError(concat(path.string(), ": a ", metadata.experiment, " model has no experts"));
         for (const auto& source : sources) {
           if (source.checkpoint != path || source.name != source.domain)
-            throw UsageError(concat("--experts: '", source.name, "' of ", source.checkpoint.string(),
+            throw UsageError(concat(option, ": '", source.name, "' of ", source.checkpoint.string(),
                                     ": a domain_token model mixes its own tokens only, by their names"));
           const auto at = std::find(metadata.domains.begin(), metadata.domains.end(), source.domain);
           experts.push_back(DomainId(static_cast<int>(at - metadata.domains.begin())));

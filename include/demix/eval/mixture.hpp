@@ -57,6 +57,7 @@ inline std::vector<double> normalized_prior(std::vector<double> prior, std::size
     sum += p;
   }
   require(sum > 0, "a prior that is 0 for every expert");
+  require(std::isfinite(sum), "a prior whose sum overflows: expected probabilities");
   for (double& p : prior) p /= sum;
   return prior;
 }

@@ -26,26 +26,26 @@ inline bool parse_options(const std::string& program, const std::string& purpose
                    program + " data-bin --save-dir runs/a --arch transformer_lm --max-update 1000",
                    {"data"}};
   std::string arch, train_domains, activation, positions;
-  std::int64_t layers = 0, d_model = 0, heads = 0, d_ffn = 0, tokens_per_sample = 0;
-  double dropout = -1;
+  std::size_t layers = 0, d_model = 0, heads = 0, d_ffn = 0, tokens_per_sample = 0;
+  double dropout = 0;
   SharedOptions shared(run.settings, {"5e-4", "the recipe's", "the recipe's"});
   po::options_description model_options("Model", help_columns);
   // clang-format off
   shared.data.add_options()
     ("train-domains", text(train_domains, "A,B,..."), "domains to train on, in this order (default: all in DATA)")
-    ("tokens-per-sample", count(tokens_per_sample), "context length T (default: the architecture's)");
+    ("tokens-per-sample", count(tokens_per_sample, 1), "context length T (default: the architecture's)");
   model_options.add_options()
     ("arch", text(arch, "NAME")->default_value("transformer_lm"), "transformer_lm, transformer_lm_gpt3_small, ..._medium, "
      "..._large, ..._xl, ..._2_7, ..._6_7, ..._13 or ..._175; the options below override it")
-    ("layers", count(layers), "transformer blocks")
-    ("d-model", count(d_model), "width C of the residual stream")
-    ("heads", count(heads), "attention heads")
-    ("d-ffn", count(d_ffn), "width F of the feed-forward layers")
+    ("layers", count(layers, 1), "transformer blocks")
+    ("d-model", count(d_model, 1), "width C of the residual stream")
+    ("heads", count(heads, 1), "attention heads")
+    ("d-ffn", count(d_ffn, 1), "width F of the feed-forward layers")
     ("activation", text(activation, "NAME"), "relu, gelu (erf) or gelu_tanh")
     ("positions", text(positions, "NAME"), "learned or sinusoidal")
     ("share-decoder-input-output-embed", po::value<bool>()->value_name("BOOL")->implicit_value(true),
-     "tie the output projection to the input embedding")
-    ("dropout", real(dropout), "probability of dropout on the embedding and on both branches of a block");
+     "tie the output projection to the input embedding; BOOL: true (default) or false")
+    ("dropout", not_negative(dropout), "probability of dropout on the embedding and on both branches of a block");
   // clang-format on
   line.options.add(shared.data).add(model_options).add(shared.optimization).add(shared.run);
   po::variables_map values;
@@ -56,12 +56,11 @@ inline bool parse_options(const std::string& program, const std::string& purpose
 
   run.config = architecture(arch);
   ModelConfig& c = run.config;
-  if (values.count("layers")) c.layers = require_at_least("--layers", layers, 1);
-  if (values.count("d-model")) c.d_model = require_at_least("--d-model", d_model, 1);
-  if (values.count("heads")) c.heads = require_at_least("--heads", heads, 1);
-  if (values.count("d-ffn")) c.d_ffn = require_at_least("--d-ffn", d_ffn, 1);
-  if (values.count("tokens-per-sample"))
-    c.tokens_per_sample = require_at_least("--tokens-per-sample", tokens_per_sample, 1);
+  if (values.count("layers")) c.layers = layers;
+  if (values.count("d-model")) c.d_model = d_model;
+  if (values.count("heads")) c.heads = heads;
+  if (values.count("d-ffn")) c.d_ffn = d_ffn;
+  if (values.count("tokens-per-sample")) c.tokens_per_sample = tokens_per_sample;
   if (values.count("activation")) c.activation = activation;
   if (values.count("positions"))
     c.positions = require_one_of("--positions", positions, {"learned", "sinusoidal"}) == "learned"
