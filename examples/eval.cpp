@@ -16,6 +16,7 @@
 #include "demix/device/cpu.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/perplexity.hpp"
+#include "demix/model/memory.hpp"
 
 namespace {
 
@@ -72,6 +73,9 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
         data::open_split(options.data, domain, options.split, dictionary.size(), model.text_length());
     const auto sequences =
         options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());
+    require_memory<UsageError>(
+        least_batch_bytes(model.config(), static_cast<double>(std::min(sequences, dataset.blocks())), 1),
+        "--batch-size ", sequences, ": scoring");
     const auto score = eval::evaluate(model, dataset, as, sequences, options.max_batches);
     scores.push_back(score);
     std::printf("%-16s %-16s %12.4f %10.4f %12zu %10.0f\n", domain.c_str(), as_name.c_str(),

@@ -7,6 +7,7 @@
 #include "demix/eval/generate.hpp"
 
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "demix/core/options.hpp"
@@ -15,6 +16,7 @@
 #include "demix/device/cpu.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/prior.hpp"
+#include "demix/model/memory.hpp"
 #include "text_printer.hpp"
 
 namespace {
@@ -88,6 +90,13 @@ void generate(Model& model, const checkpoint::Metadata& metadata, const std::vec
   if (!experts.empty()) settings.experts = experts;
   settings.prior = options.prior.empty() ? eval::uniform_prior(settings.experts.size())
                                          : eval::read_prior("--prior", options.prior, settings.over, names);
+  const double total = static_cast<double>(options.prompts.size()) * static_cast<double>(options.samples),
+               at_once = std::min(total, static_cast<double>(options.batch_size));
+  require_memory<UsageError>(total * sizeof(eval::Prompt), "--samples ", options.samples, ": generating");
+  if (settings.cache)
+    require_memory<UsageError>(
+        least_cache_bytes(model.config(), at_once * static_cast<double>(settings.experts.size())),
+        "--batch-size ", options.batch_size, ": generating");
   const eval::Sampler sampler(options.sampler, drawable(vocabulary));
   const auto prompts = encode(vocabulary, options);
   std::ofstream out;
@@ -166,6 +175,7 @@ bool parse_options(int argc, char** argv, GenerateOptions& options) {
       {"prompt"}};
   std::string prompt_file, expert, experts, posterior;
   int thread_count = 0;
+  constexpr std::size_t most_draws = std::numeric_limits<std::uint32_t>::max();  // eval::Draw counts so far
   bool ignore_eos = false, no_cache = false;
   // clang-format off
   line.options.add_options()
@@ -178,12 +188,12 @@ bool parse_options(int argc, char** argv, GenerateOptions& options) {
     ("prior", text(options.prior, "P,P,...|FILE"), "how probable each expert is before the prompt, in their order, or the --output of demix-mix --mode estimate (default: all alike)")
     ("posterior", text(posterior, "NAME")->default_value("prefix"), "what the posterior of a token looks at: prefix, the prompt and all tokens so far; previous_token, the one before it")
     ("show-posterior", po::bool_switch(&options.show_posterior), "a line per token: what the posterior was when it was drawn")
-    ("max-tokens", count(options.settings.max_tokens, 1)->default_value(200), "tokens of each text, without the prompt")
+    ("max-tokens", whole<std::size_t>(options.settings.max_tokens, 1, most_draws)->default_value(200), "tokens of each text, without the prompt")
     ("temperature", not_negative(options.sampler.temperature)->default_value(1), "sharper below 1, flatter above; 0: always the most probable token")
     ("top-k", count(options.sampler.top_k, 1), "draw among the N most probable tokens (default: all)")
     ("top-p", real(options.sampler.top_p, [](double p) { return p > 0 && p <= 1; }, "a number above 0, at most 1")->default_value(1), "draw among the fewest tokens that together have this probability")
     ("seed", seed(options.sampler.seed.value)->default_value(1), "of the draws")
-    ("samples", count(options.samples, 1)->default_value(options.samples), "continuations of each prompt")
+    ("samples", whole<std::size_t>(options.samples, 1, most_draws)->default_value(options.samples), "continuations of each prompt")
     ("ignore-eos", po::bool_switch(&ignore_eos), "go on with another document after </s>, the end of one")
     ("batch-size", count(options.batch_size, 1)->default_value(options.batch_size), "texts at a time; each needs memory for keys and values, per expert")
     ("no-cache", po::bool_switch(&no_cache), "keep no keys and values: the same text, slowly")

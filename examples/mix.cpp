@@ -19,6 +19,7 @@
 #include "demix/device/cpu.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/prior.hpp"
+#include "demix/model/memory.hpp"
 #include "posterior_plot.hpp"
 
 namespace {
@@ -123,6 +124,12 @@ void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<D
   eval::MixSettings settings;
   settings.experts = expert_ids;
   settings.sequences = options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());
+  const auto sequences = static_cast<double>(std::min(settings.sequences, dataset.blocks()));
+  require_memory<UsageError>(
+      least_batch_bytes(model.config(), sequences, 1) +
+          (options.top_k ? least_cache_bytes(model.config(), sequences * static_cast<double>(experts.size()))
+                         : 0),
+      "--batch-size ", settings.sequences, ": mixing");
   settings.max_batches = options.max_batches;
   settings.top_k = options.top_k;
   settings.first_segment =

@@ -29,35 +29,32 @@ Batch random_batch(std::size_t sequences, std::size_t length, std::size_t vocabu
 }
 
 int run(int argc, char** argv) {
-  namespace po = boost::program_options;
-  const auto count = [](std::size_t n) { return po::value<std::size_t>()->default_value(n); };
+  using option::count;
+  ModelConfig config = architecture("transformer_lm_gpt3_small");
+  std::size_t expert_count = 0, sequences = 0;
+  int tries = 0;
   CommandLine line{"benchmark_mixing [options]", "Times scoring by the experts of a DEMix gelu model.",
                    "benchmark_mixing --experts 8 --layers 4 --d-model 192 --heads 6"};
-  line.options.add_options()("experts", count(8), "E")("layers", count(4), "blocks")(
-      "d-model", count(192), "width")("heads", count(6), "attention heads")(
-      "vocabulary", count(4096), "tokens of the dictionary")("tokens-per-sample", count(128),
-                                                             "length of a sequence")(
-      "sequences", count(16), "sequences of a batch")("tries", count(5), "the fastest of so many is taken");
-  po::variables_map values;
+  line.options.add_options()("experts", count(expert_count, 1)->default_value(8), "E")(
+      "layers", count(config.layers, 1)->default_value(4), "blocks")(
+      "d-model", count(config.d_model, 1)->default_value(192), "width")(
+      "heads", count(config.heads, 1)->default_value(6), "attention heads")(
+      "vocabulary", count(config.vocabulary, 1)->default_value(4096), "tokens of the dictionary")(
+      "tokens-per-sample", count(config.tokens_per_sample, 1)->default_value(128), "length of a sequence")(
+      "sequences", count(sequences, 1)->default_value(16), "sequences of a batch")(
+      "tries", option::whole(tries, 1, 1000000)->default_value(5), "the fastest of so many is taken");
+  boost::program_options::variables_map values;
   if (!line.parse(argc, argv, values)) return 0;
-  const auto value = [&](const char* name) { return values[name].as<std::size_t>(); };
-
-  ModelConfig config = architecture("transformer_lm_gpt3_small");
-  config.layers = value("layers");
-  config.d_model = value("d-model");
-  config.heads = value("heads");
   config.d_ffn = 4 * config.d_model;
-  config.vocabulary = value("vocabulary");
-  config.tokens_per_sample = value("tokens-per-sample");
   std::vector<std::string> names;
   std::vector<DomainId> experts;
-  for (std::size_t e = 0; e < value("experts"); ++e) {
+  for (std::size_t e = 0; e < expert_count; ++e) {
     names.push_back(std::to_string(e));
     experts.push_back(DomainId(static_cast<int>(e)));
   }
   device::Cpu cpu;
   DEMixModel<device::Cpu, Fp32, ops::Gelu> model(cpu, config, names, Seed{1});
-  const Batch batch = random_batch(value("sequences"), config.tokens_per_sample, config.vocabulary);
+  const Batch batch = random_batch(sequences, config.tokens_per_sample, config.vocabulary);
   const std::vector<bool> asked(experts.size(), true);
 
   // Before timing: all experts start alike, so each says what the first one says.
@@ -69,7 +66,6 @@ int run(int argc, char** argv) {
               "expert ", j, " has the loss ", together.values[j * batch.rows() + r], " at row ", r,
               ", expected ", alone[r]);
 
-  const int tries = static_cast<int>(value("tries"));
   const double one = fastest(tries, [&] { model.token_losses(batch); });
   std::printf("%-28s %10.4f s\n", "one expert", one);
   const auto report = [&](const std::string& name, double seconds) {

@@ -32,32 +32,28 @@ Batch random_batch(std::size_t sequences, std::size_t length, std::size_t vocabu
 }
 
 int run(int argc, char** argv) {
-  namespace po = boost::program_options;
-  const auto count = [](std::size_t n) { return po::value<std::size_t>()->default_value(n); };
+  using option::count;
+  ModelConfig config = architecture("transformer_lm_gpt3_small");
+  std::size_t sequences = 0, steps = 0;
   CommandLine line{"benchmark_training_step [options]", "Times training steps of a dense gelu model.",
                    "benchmark_training_step --layers 12 --d-model 768 --heads 12"};
-  line.options.add_options()("layers", count(12), "blocks")("d-model", count(768), "width")(
-      "heads", count(12), "attention heads")("vocabulary", count(50257), "tokens of the dictionary")(
-      "tokens-per-sample", count(256), "length of a sequence")("sequences", count(4), "sequences of a step")(
-      "steps", count(3), "steps to time");
-  po::variables_map values;
+  line.options.add_options()("layers", count(config.layers, 1)->default_value(12), "blocks")(
+      "d-model", count(config.d_model, 1)->default_value(768), "width")(
+      "heads", count(config.heads, 1)->default_value(12), "attention heads")(
+      "vocabulary", count(config.vocabulary, 1)->default_value(50257), "tokens of the dictionary")(
+      "tokens-per-sample", count(config.tokens_per_sample, 1)->default_value(256), "length of a sequence")(
+      "sequences", count(sequences, 1)->default_value(4), "sequences of a step")(
+      "steps", count(steps, 1)->default_value(3), "steps to time");
+  boost::program_options::variables_map values;
   if (!line.parse(argc, argv, values)) return 0;
-  const auto value = [&](const char* name) { return values[name].as<std::size_t>(); };
-
-  ModelConfig config = architecture("transformer_lm_gpt3_small");
-  config.layers = value("layers");
-  config.d_model = value("d-model");
-  config.heads = value("heads");
   config.d_ffn = 4 * config.d_model;
-  config.vocabulary = value("vocabulary");
-  config.tokens_per_sample = value("tokens-per-sample");
   using Model = DenseModel<device::Cpu, Fp32, ops::Gelu>;
   device::Cpu cpu;
   Model model(cpu, config, {"all"}, Seed{1});
   auto gradients = model.make_arena();
   optim::Adam<Model> adam(model, {});
   device::Array<device::Cpu, float> scratch(cpu);
-  const Batch batch = random_batch(value("sequences"), config.tokens_per_sample, config.vocabulary);
+  const Batch batch = random_batch(sequences, config.tokens_per_sample, config.vocabulary);
   const double tokens = static_cast<double>(batch.rows());
 
   std::uint64_t update = 0;
@@ -81,7 +77,7 @@ int run(int argc, char** argv) {
           start);
   optimize();
   double gradient_seconds = INFINITY, optimizer_seconds = INFINITY;
-  for (std::size_t step = 0; step < value("steps"); ++step) {
+  for (std::size_t step = 0; step < steps; ++step) {
     gradient_seconds = std::min(gradient_seconds, fastest(1, gradient));
     optimizer_seconds = std::min(optimizer_seconds, fastest(1, optimize));
   }

@@ -1,9 +1,10 @@
 """What all programs make of their command lines and of --config files."""
 
+import resource
 import unittest
 
 import programs
-from programs import run, small
+from programs import run, small, train
 
 PROGRAMS = ("demix-prepare", "demix-train-dense", "demix-train-unbalanced", "demix-train-domain-token", "demix-train-demix",
             "demix-eval", "demix-mix", "demix-adapt", "demix-experts", "demix-generate")
@@ -78,6 +79,39 @@ class Options(programs.ProgramTest):
                    cwd=self.folder)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(programs.files_of(self.folder / "a#1" / "checkpoint_2"), programs.files_of(self.folder / "b" / "checkpoint_2"))
+
+
+class Sizes(programs.ProgramTest):
+    def refuse(self, program, *arguments, says):
+        self.assert_fails(run(program, *arguments), 2, *says)
+
+    def test_what_training_cannot_have_in_memory(self):
+        for option in ("--tokens-per-sample", "--batch-size", "--d-model", "--d-ffn", "--layers"):
+            for value in (1152921504606846976, 2305843009213693952, 2**62, 10**15):
+                with self.subTest(option, value=value):
+                    self.refuse("demix-train-demix", self.data, "--save-dir", self.folder / "run", *small(option, value),
+                                says=[f"{option} {value}: training needs at least ", " bytes (", "of memory"])
+        self.refuse("demix-train-demix", self.data, "--save-dir", self.folder / "run", *small("--update-freq", 2**62),
+                    says=["--update-freq"])
+        self.assertFalse((self.folder / "run").exists())
+
+    def test_what_the_other_programs_cannot_have_in_memory(self):
+        self.assertEqual(train("demix", self.data, self.folder / "run", "--max-update", 1).returncode, 0)
+        checkpoint = self.folder / "run" / "checkpoint_last"
+        self.refuse("demix-adapt", self.data, checkpoint, "--domain", "alpha", "--mode", "full", "--save-dir", self.folder / "a",
+                    "--batch-size", 2**60, says=["--batch-size ", "needs at least"])
+        self.refuse("demix-generate", checkpoint, "--data", self.data, "--samples", 4294967296, says=["--samples: "])
+        self.refuse("demix-generate", checkpoint, "--data", self.data, "--max-tokens", 4294967296, says=["--max-tokens: "])
+        # A batch is never more than the text.
+        result = programs.evaluate(self.data, checkpoint, "--batch-size", 2**62)
+        self.assertEqual(result["results"][0]["tokens"], programs.evaluate(self.data, checkpoint)["results"][0]["tokens"])
+
+    def test_memory_that_runs_out_is_a_message(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))
+
+        done = train("dense", self.data, self.folder / "run", "--layers", 40, "--d-model", 512, preexec_fn=limit)
+        self.assert_fails(done, 2, "training needs at least")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "demix/checkpoint/hdf5.hpp"
+#include "demix/core/checked_size.hpp"
 #include "demix/model/parameters.hpp"
 
 namespace demix::checkpoint::hdf5 {
@@ -160,6 +161,7 @@ inline RegionLayout stored_layout(const Object& group) {
     std::array<hsize_t, 2> dims{1, 1};
     check(H5Sget_simple_extent_dims(space.id(), dims.data(), nullptr), dataset.name);
     require(dims[0] > 0 && dims[1] > 0, dataset.name, " is empty");
+    require_memory(sizeof(float) * static_cast<double>(dims[0]) * static_cast<double>(dims[1]), dataset.name);
     found.push_back({address(dataset), name, rank, dims});
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
@@ -209,7 +211,9 @@ inline std::string read_text(const Object& group, const std::string& name) {
   require(H5Tget_class(type.id()) == H5T_STRING && H5Tis_variable_str(type.id()) <= 0 &&
               H5Sget_simple_extent_npoints(space.id()) == 1,
           dataset.name, " is not one string of fixed length");
-  std::string text(H5Tget_size(type.id()), '\0');
+  const std::size_t length = H5Tget_size(type.id());
+  require_memory(static_cast<double>(length), dataset.name);
+  std::string text(length, '\0');
   check(H5Dread(dataset.id(), type.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, text.data()), dataset.name,
         " is damaged: its values do not have their checksum, or cannot be read");
   text.resize(std::min(text.find('\0'), text.size()));

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/checked_size.hpp"
 #include "demix/core/error.hpp"
 
 namespace demix::checkpoint::hdf5 {
@@ -309,6 +310,7 @@ inline std::vector<std::string> read_strings(const Object& object, const char* n
     return values;
   }
   const std::size_t length = H5Tget_size(attribute.type.id());
+  require_memory(static_cast<double>(attribute.count) * static_cast<double>(length), attribute.what);
   std::string padded(attribute.count * length, '\0');
   check(H5Aread(attribute.handle.id(), attribute.type.id(), padded.data()), attribute.what);
   std::vector<std::string> values;

@@ -3,6 +3,8 @@
 
 #include <exception>
 #include <iostream>
+#include <new>
+#include <stdexcept>
 #include <string_view>
 
 #include "demix/core/error.hpp"
@@ -21,6 +23,12 @@ int run_program(std::string_view name, Body&& body) {
   } catch (const UsageError& error) {
     std::cerr << name << ": " << error.what() << "\n" << name << ": --help shows the usage\n";
     return 2;
+  } catch (const std::bad_alloc&) {
+    std::cerr << name << ": memory ran out\n";
+    return 1;
+  } catch (const std::length_error& error) {
+    std::cerr << name << ": a size is more than memory can hold (" << error.what() << ")\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << name << ": " << error.what() << "\n";
     return 1;

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "demix/core/checked_size.hpp"
 #include "demix/core/philox.hpp"
 #include "demix/data/block_dataset.hpp"
 #include "demix/data/permutation.hpp"
@@ -42,6 +43,8 @@ class TrainBatcher {
     require(!datasets.empty() && sequences_per_domain > 0, "a batch of ", sequences_per_domain,
             " sequences for each of ", datasets.size(), " domains is empty");
     require(domains_.size() == datasets.size(), datasets.size(), " texts of ", domains_.size(), " domains");
+    checked_product("tokens of a batch: domains, sequences of each, tokens of each", datasets.size(),
+                    sequences_per_domain, datasets.front().block_length());
     for (const auto& dataset : datasets_) first_block_.push_back(first_block_.back() + dataset.blocks());
   }
 
@@ -97,7 +100,7 @@ inline Batch evaluation_batch(const BlockDataset& dataset, std::size_t first, st
                               DomainId domain) {
   Batch batch;
   batch.sequence_length = dataset.block_length();
-  const std::size_t last = std::min(first + sequences, dataset.blocks());
+  const std::size_t last = std::min(checked_sum("blocks", first, sequences), dataset.blocks());
   for (std::size_t block = first; block < last; ++block) append_block(dataset, block, batch);
   batch.segments.push_back({domain, 0, batch.sequences()});
   return batch;

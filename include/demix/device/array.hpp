@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/checked_size.hpp"
 #include "demix/core/matrix.hpp"
 #include "demix/device/concepts.hpp"
 
@@ -43,7 +44,7 @@ class Array {
 
   /// The first rows * cols elements as a matrix, growing if need be.
   Matrix<T> matrix(std::size_t rows, std::size_t cols) {
-    reserve(rows * cols);
+    reserve(checked_product("a matrix", rows, cols));
     return {data_, rows, cols};
   }
 

@@ -12,6 +12,7 @@
 #include <new>
 #include <vector>
 
+#include "demix/core/checked_size.hpp"
 #include "demix/core/error.hpp"
 #include "demix/core/parallel.hpp"
 #include "demix/device/concepts.hpp"
@@ -47,7 +48,10 @@ class Cpu {
 
   template <class T>
   T* allocate(std::size_t n) {
-    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t(alignment)));
+    const std::size_t bytes = checked_product("an array", n, sizeof(T));
+    void* const pointer = ::operator new(bytes, std::align_val_t(alignment), std::nothrow);
+    require(pointer != nullptr, "memory ran out: ", bytes, " bytes more were asked for");
+    return static_cast<T*>(pointer);
   }
   template <class T>
   void deallocate(T* pointer, std::size_t) noexcept {

@@ -11,6 +11,7 @@
 #include "demix/checkpoint/experts.hpp"
 #include "demix/core/names.hpp"
 #include "demix/model/experiments.hpp"
+#include "demix/model/memory.hpp"
 
 namespace demix::eval {
 
@@ -28,6 +29,15 @@ auto with_type(const checkpoint::Metadata& metadata, const std::filesystem::path
   return call.template operator()<DenseModel<D, Fp32, A>>();
 }
 
+/// Throws Error where a model of the checkpoint's attributes, with so many experts, cannot be in memory.
+inline void require_memory_for_model(const std::filesystem::path& path, const ModelConfig& c,
+                                     std::size_t experts) {
+  require_memory(least_model_bytes(c, experts), checkpoint::model_file(path).string(),
+                 ": a model of its attributes dictionary_size ", c.vocabulary, ", layers ", c.layers,
+                 ", d_model ", c.d_model, ", d_ffn ", c.d_ffn, " and tokens_per_sample ",
+                 c.tokens_per_sample);
+}
+
 }  // namespace load_model_detail
 
 /// f(model, metadata) with the model of the checkpoint that `link` is or leads to, its values loaded. Throws
@@ -38,6 +48,8 @@ auto with_model(D& device, const std::filesystem::path& link, F&& f) {
   const auto metadata = checkpoint::read_metadata(path);
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
+      load_model_detail::require_memory_for_model(path, metadata.config,
+                                                  Model::has_experts ? metadata.domains.size() : 1);
       Model model(device, metadata.config, metadata.domains);
       checkpoint::load_values(path, metadata, model);
       return f(model, metadata);
@@ -76,6 +88,8 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
       std::vector<DomainId> experts;
+      load_model_detail::require_memory_for_model(path, metadata.config,
+                                                  Model::has_experts ? names.size() : 1);
       if constexpr (Model::has_experts) {
         std::set<std::filesystem::path> same_body{path};
         for (const auto& source : sources)

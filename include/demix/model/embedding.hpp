@@ -17,8 +17,9 @@ namespace demix {
 /// position p; the padding row is zero. [T + 2, C], row-major.
 template <class T>
 std::vector<T> sinusoidal_positions(std::size_t positions, std::size_t width) {
-  const std::size_t rows = positions + ops::position_offset, half = width / 2;
-  std::vector<T> table(rows * width, T(0));
+  const std::size_t rows = checked_sum("positions", positions, std::size_t{ops::position_offset}),
+                    half = width / 2;
+  std::vector<T> table(checked_product("positions", rows, width), T(0));
   for (std::size_t p = 0; p < rows; ++p) {
     if (p == static_cast<std::size_t>(pad_token)) continue;
     for (std::size_t i = 0; i < half; ++i) {
@@ -42,7 +43,8 @@ class InputEmbedding {
       : scale_(std::sqrt(static_cast<T>(config.d_model))), sinusoids_(device) {
     const auto init = Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model)), pad_token);
     tokens_ = layout.shared.matrix("decoder.embed_tokens.weight", config.vocabulary, config.d_model, init);
-    const std::size_t rows = config.tokens_per_sample + ops::position_offset;
+    const std::size_t rows =
+        checked_sum("positions", config.tokens_per_sample, std::size_t{ops::position_offset});
     learned_ = config.positions == Positions::learned;
     if (learned_)
       positions_ = layout.shared.matrix("decoder.embed_positions.weight", rows, config.d_model, init);

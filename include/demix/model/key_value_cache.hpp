@@ -24,7 +24,9 @@ class KeyValueCache {
         lengths_(sequences, 0),
         past_(device),
         spare_(device) {
-    for (std::size_t l = 0; l < blocks; ++l) keys_.emplace_back(device, sequences * capacity * 2 * width);
+    const std::size_t size =
+        checked_product("a cache of keys and values", sequences, capacity, width, std::size_t{2});
+    for (std::size_t l = 0; l < blocks; ++l) keys_.emplace_back(device, size);
   }
 
   std::size_t sequences() const { return lengths_.size(); }

@@ -256,7 +256,7 @@ class LanguageModel {
 
   /// The logits of h [N, C] on the host, [N, V].
   std::vector<T> logits_of(Matrix<const T> h) {
-    std::vector<T> result(h.rows * config_.vocabulary);
+    std::vector<T> result(checked_product("logits", h.rows, config_.vocabulary));
     output_layer(h, [&](Matrix<T> logits, std::size_t first, Matrix<T>) {
       device_->copy_to_host(result.data() + first * logits.cols, logits.data, logits.size());
     });

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "demix/core/checked_size.hpp"
 #include "demix/core/hash.hpp"
 #include "demix/core/matrix.hpp"
 #include "demix/core/parallel.hpp"
@@ -58,17 +59,20 @@ class RegionLayout {
   ParameterRef vector(std::string name, std::size_t cols, Initializer initializer) {
     return add(std::move(name), 1, cols, true, initializer);
   }
-  void align() { size_ = (size_ + 15) / 16 * 16; }
+  void align() { size_ = (size_ + alignment - 1) / alignment * alignment; }
 
   std::size_t size() const { return size_; }
   const std::vector<ParameterInfo>& parameters() const { return parameters_; }
 
  private:
+  static constexpr std::size_t alignment = 16;
+
   ParameterRef add(std::string name, std::size_t rows, std::size_t cols, bool vector,
                    Initializer initializer) {
     parameters_.push_back({std::move(name), rows, cols, size_, vector, initializer});
     const ParameterRef ref{size_, rows, cols};
-    size_ += rows * cols;
+    size_ = checked_sum("parameters", size_, checked_product("parameters", rows, cols), alignment);
+    size_ -= alignment;
     return ref;
   }
 

@@ -74,8 +74,8 @@ void causal_attention(device::Cpu& device, const AttentionShape& shape, In<T> qk
   require_shape("causal_attention: out", out, shape.rows(), shape.width());
   require_shape("causal_attention: logsumexp", logsumexp, shape.sequences * shape.heads,
                 shape.sequence_length);
-  const std::size_t tile_size = attention_query_tile * shape.sequence_length;
-  scratch.reserve(static_cast<std::size_t>(device.threads()) * tile_size);
+  const std::size_t tile_size = checked_product("attention", attention_query_tile, shape.sequence_length);
+  scratch.reserve(checked_product("attention", static_cast<std::size_t>(device.threads()), tile_size));
   device.parallel_for(shape.sequences * shape.heads, [&](std::size_t task) {
     attend<T>(device, head_slice(shape, qkv, task, 0), head_slice(shape, qkv, task, 1),
               head_slice(shape, qkv, task, 2), 0, head_slice(shape, out, task), logsumexp.row(task),
@@ -91,9 +91,10 @@ void causal_attention_on(device::Cpu& device, const AttentionShape& shape, In<T>
                          const std::int32_t* past, Matrix<T> out, device::Array<device::Cpu, T>& scratch) {
   require_shape("causal_attention_on: qkv", qkv, shape.rows(), 3 * shape.width());
   require_shape("causal_attention_on: out", out, shape.rows(), shape.width());
-  const std::size_t capacity = keys.rows / shape.sequences, tile_size = attention_query_tile * capacity;
+  const std::size_t capacity = keys.rows / shape.sequences,
+                    tile_size = checked_product("attention", attention_query_tile, capacity);
   require_shape("causal_attention_on: keys", keys, shape.sequences * capacity, 2 * shape.width());
-  scratch.reserve(static_cast<std::size_t>(device.threads()) * tile_size);
+  scratch.reserve(checked_product("attention", static_cast<std::size_t>(device.threads()), tile_size));
   const AttentionShape cached{shape.sequences, capacity, shape.heads, shape.head_dim};
   device.parallel_for(shape.sequences * shape.heads, [&](std::size_t task) {
     const auto before = static_cast<std::size_t>(past[task / shape.heads]);
@@ -143,8 +144,10 @@ void causal_attention_backward(device::Cpu& device, const AttentionShape& shape,
   require_shape("causal_attention_backward: dqkv", dqkv, shape.rows(), 3 * shape.width());
   require_shape("causal_attention_backward: logsumexp", logsumexp, shape.sequences * shape.heads,
                 shape.sequence_length);
-  const std::size_t length = shape.sequence_length, tile_size = attention_query_tile * length;
-  scratch.reserve(static_cast<std::size_t>(device.threads()) * 2 * tile_size);
+  const std::size_t length = shape.sequence_length,
+                    tile_size = checked_product("attention", attention_query_tile, length);
+  scratch.reserve(
+      checked_product("attention", static_cast<std::size_t>(device.threads()), std::size_t{2}, tile_size));
   const std::size_t tiles = ceil_div(length, attention_query_tile), width = shape.head_dim;
   const T scale = T(1) / std::sqrt(static_cast<T>(width));
   device.parallel_for(shape.sequences * shape.heads, [&](std::size_t task) {

@@ -10,6 +10,7 @@
 #include "demix/device/cpu.hpp"
 #include "demix/model/language_model.hpp"
 #include "demix/ops/activation.hpp"
+#include "demix/train/memory.hpp"
 #include "demix/train/options.hpp"
 #include "demix/train/trainer.hpp"
 
@@ -53,6 +54,7 @@ int train(const RunOptions& run, StopSignal& stop) {
   require_domain_names(domains);
   ModelConfig config = run.config;
   config.vocabulary = dictionary.size();
+  require_memory_for_training(config, run.settings, domains.size(), Model::has_experts ? domains.size() : 1);
   device::Cpu device;
   comm::Self comm;
   Model model(device, config, domains, run.settings.seed);

@@ -6,6 +6,7 @@
 #include <array>
 #include <string>
 
+#include "demix/core/checked_size.hpp"
 #include "demix/core/options.hpp"
 #include "demix/train/settings.hpp"
 
@@ -87,6 +88,8 @@ class SharedOptions {
     if (s.warmup_updates >= s.max_update)
       throw UsageError(
           concat("--warmup-updates ", s.warmup_updates, " is not below --max-update ", s.max_update));
+    checked_product<UsageError>("micro-batches of the run, --max-update times --update-freq", s.max_update,
+                                s.update_freq);
     s.validate_interval = given_or("validate-interval-updates", validate_interval_, preset.validate_interval);
     s.save_interval = given_or("save-interval-updates", save_interval_, preset.save_interval);
     const auto [beta1, beta2] = parse_betas(betas_);
