@@ -15,6 +15,6 @@ int main(int argc, char** argv) {
   return demix::train::program<Model>(argc, argv,
                                       {"demix-train-unbalanced", "unbalanced",
                                        "Trains the unbalanced dense baseline: one model for all domains, "
-                                       "text drawn in proportion to the domains' sizes.",
+                                       "text drawn in proportion to the domains'\nsizes.",
                                        demix::data::Sampling::unbalanced});
 }

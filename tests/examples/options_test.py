@@ -7,7 +7,7 @@ import programs
 from programs import run, small, train
 
 PROGRAMS = ("demix-prepare", "demix-train-dense", "demix-train-unbalanced", "demix-train-domain-token", "demix-train-demix",
-            "demix-eval", "demix-mix", "demix-adapt", "demix-experts", "demix-generate")
+            "demix-train-custom-ffn", "demix-eval", "demix-mix", "demix-adapt", "demix-experts", "demix-generate")
 WITH_THREADS = tuple(program for program in PROGRAMS if program != "demix-experts")
 
 
