@@ -84,6 +84,11 @@ class Generating(GenerateTest):
         self.assertNotEqual(alpha, self.check_ways("--ignore-eos", "--expert", "beta"))
         self.check_ways("--temperature", 0.7, "--top-k", 20, "--top-p", 0.9, "--seed", 3, "--experts", "gamma,alpha")
 
+    def test_an_empty_prompt(self):
+        expected = self.tokens(*TIMES)
+        self.assertEqual(self.tokens("--prompt=", *TIMES), expected)
+        self.assertEqual(self.tokens("--prompt", "", *TIMES), expected)
+
     def test_a_prior_of_one_is_that_expert(self):
         prompt = ["--prompt", "ab", *TIMES]
         for number, expert in enumerate(EXPERTS):
@@ -166,7 +171,8 @@ class Generating(GenerateTest):
         self.assertEqual(result["experts"], ["alpha", "other"])
 
     def test_what_is_refused(self):
-        self.refuse(2, "did you mean 'alpha'", arguments=["--expert", "alpa"])
+        self.refuse(2, "--expert: ", "did you mean 'alpha'", arguments=["--expert", "alpa"])
+        self.refuse(2, "--experts: ", "did you mean 'alpha'", arguments=["--experts", "beta,alpa"])
         self.refuse(2, "--expert is one expert", arguments=["--expert", "alpha", "--experts", "alpha,beta"])
         self.refuse(2, "stands twice", arguments=["--experts", "beta,beta"])
         for option in (["--prior", "1"], ["--posterior", "prefix"], ["--show-posterior"]):

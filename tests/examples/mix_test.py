@@ -137,6 +137,7 @@ class Mixing(MixTest):
         self.refuse(2, "--prior is for", arguments=["--prior", "1,0,0", "--ensemble", "uniform_prior"])
         self.refuse(2, "did you mean 'uniform_prior'", arguments=["--ensemble", "uniform_pior"])
         self.refuse(2, "prefix previous_token", arguments=["--ensemble", "uniform_prior", "--posterior", "all"])
+        self.refuse(1, "2 numbers for 3 experts", arguments=["--prior", "[0.5, 0.5]"])
         self.refuse(1, "2 numbers for 3 experts", arguments=["--prior", "0.5,0.5"])
         self.refuse(1, "probabilities", arguments=["--prior", "0.5,0.5,-1"])
         self.refuse(2, "neither a file nor a list", arguments=["--prior", "0.5,x,1"])

@@ -191,8 +191,8 @@ inline int program(int argc, char** argv) {
         device, options.checkpoint,
         [&](auto& base, const checkpoint::Metadata& metadata) -> std::function<int(StopSignal&)> {
           using Model = std::decay_t<decltype(base)>;
-          constexpr std::size_t numbers =
-              2;  // values and gradients; the moments are of what is trained alone
+          // Values and gradients; the moments are of what is trained alone.
+          constexpr std::size_t numbers = 2;
           train::require_memory_for_training(metadata.config, options.settings, 1, 1, numbers);
           const auto made = std::make_shared<Run<Model>>(base, metadata, options);
           return [made](StopSignal& signal) { return made->run(signal); };
