@@ -225,6 +225,21 @@ BOOST_FIXTURE_TEST_CASE(links_in_a_folder_are_followed, Source) {
   check_mentions(error(path / "in"), {"z.txt.gz", "cut short"});
 }
 
+BOOST_FIXTURE_TEST_CASE(text_that_changes_meanwhile_is_noticed, Source) {
+  const auto lines = write_file(path / "x.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
+  const auto folder = write_file(path / "in" / "c", "c").parent_path();
+  for (const auto& source : {lines, folder}) {
+    const DocumentIndex index(data::open_documents(source, "text", path / "spool"), path / "scratch", 1,
+                              [](std::uint64_t) {});
+    BOOST_TEST(index.text(index.size() - 1) == (source == lines ? "b" : "c"));
+    write_file(lines, "{\"text\": \"a\"}\n{\"text\": \"d\"}\n");
+    write_file(folder / "c", "d");
+    check_mentions(error_of([&] { index.text(index.size() - 1); }),
+                   {source == lines ? "x.jsonl:2: " : "in/c: ", "changed"});
+    write_file(folder / "c", "c");
+  }
+}
+
 BOOST_AUTO_TEST_CASE(words_are_counted_as_python_does) {
   BOOST_TEST(data::count_words("") == 0u);
   BOOST_TEST(data::count_words(" \n\t ") == 0u);

@@ -75,8 +75,14 @@ class DocumentIndex {
   TextHash hash(std::uint64_t i) const { return entry(i).hash; }
   /// The bytes that reading document i costs.
   std::uint64_t source_bytes(std::uint64_t i) const { return entry(i).place.length; }
-  /// The text of document i. Throws Error.
-  std::string text(std::uint64_t i) const { return reader_->text(entry(i).place); }
+  /// The text of document i. Throws Error, also when it is not the one that was read at first.
+  std::string text(std::uint64_t i) const {
+    const Entry found = entry(i);
+    std::string text = reader_->text(found.place);
+    require(text_hash(text) == found.hash, reader_->where(found.place),
+            ": the text was changed while it was being read; run this again");
+    return text;
+  }
 
  private:
   struct Entry {

@@ -45,6 +45,8 @@ class DocumentReader {
   virtual std::optional<DocumentPlace> next() = 0;
   /// The text of the document at a place. Throws Error, with file and line, where there is none.
   virtual std::string text(const DocumentPlace& place) const = 0;
+  /// The file, and the line where it has several documents, for messages.
+  virtual std::string where(const DocumentPlace& place) const = 0;
 };
 
 /// A file that is read in pieces, by any thread.
@@ -169,19 +171,23 @@ class JsonlReader final : public DocumentReader {
   }
 
   std::string text(const DocumentPlace& place) const override {
-    const std::string where = concat(file_->name(), ":", place.number);
-    auto object = documents_detail::parse_line(file_->read(place.offset, place.length), where);
-    require(object.is_object(), where, ": expected a JSON object, found ", object.type_name());
+    const std::string here = where(place);
+    auto object = documents_detail::parse_line(file_->read(place.offset, place.length), here);
+    require(object.is_object(), here, ": expected a JSON object, found ", object.type_name());
     const auto field = object.find(text_field_);
     if (field == object.end()) {
       std::string fields;
       for (const auto& [name, value] : object.items()) fields += " " + name;
-      throw Error(concat(where, ": no field '", text_field_, "'; it has:",
+      throw Error(concat(here, ": no field '", text_field_, "'; it has:",
                          fields.empty() ? std::string(" none") : fields, ". --text-field chooses the field"));
     }
-    require(field->is_string(), where, ": the field '", text_field_, "' is ", field->type_name(),
+    require(field->is_string(), here, ": the field '", text_field_, "' is ", field->type_name(),
             ", expected a string");
     return std::move(field->get_ref<std::string&>());
+  }
+
+  std::string where(const DocumentPlace& place) const override {
+    return concat(file_->name(), ":", place.number);
   }
 
  private:
@@ -220,6 +226,8 @@ class FolderReader final : public DocumentReader {
     if (has_suffix(path.filename().string(), ".gz")) return InputStream(path, [] {}).read_all();
     return InputFile(path).read(0, place.length);
   }
+
+  std::string where(const DocumentPlace& place) const override { return paths_.at(place.number).string(); }
 
  private:
   void list(const std::filesystem::path& folder) {
