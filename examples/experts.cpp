@@ -84,7 +84,7 @@ void run(const ExpertsOptions& options) {
     throw UsageError(command == "merge" ? "merge needs --as, the name of the average" : "--as is for merge");
   if (command == "list") {
     expect(experts.empty(), "no names");
-    return list(std::filesystem::weakly_canonical(path));
+    return list(resolve(path));
   }
   if (command == "add") {
     expect(!experts.empty(), "one or more CHECKPOINT:NAME or CHECKPOINT:NAME=NEW");

@@ -229,13 +229,14 @@ int main(int argc, char** argv) {
     GenerateOptions options;
     if (!parse_options(argc, argv, options)) return 0;
     device::Cpu device;
-    const auto experiment = checkpoint::read_metadata(options.checkpoint).experiment;
+    const auto path = resolve(options.checkpoint);
+    const auto experiment = checkpoint::read_metadata(path).experiment;
     if (options.experts.empty() && (experiment == "dense" || experiment == "unbalanced"))
-      eval::with_model(device, options.checkpoint,
+      eval::with_model(device, path,
                        [&](auto& model, const auto& metadata) { generate(model, metadata, {}, options); });
     else
       eval::with_experts(
-          device, options.checkpoint, options.experts,
+          device, path, options.experts,
           [&](auto& model, const auto& metadata, const auto& experts) {
             generate(model, metadata, experts, options);
           },

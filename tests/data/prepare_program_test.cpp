@@ -368,6 +368,8 @@ BOOST_FIXTURE_TEST_CASE(an_output_that_cannot_be_replaced_is_filled, Program) {
   // What is written must not be read as text.
   check_fails(2, "--input law=" + (in() / "law").string() + " --output " + (in() / "law" / "bin").string(),
               {"in the input folder"});
+  check_fails(2, "--input law=. --output new/out", {"in the input folder"},
+              "cd " + (in() / "law").string() + " && ");
   BOOST_TEST(nothing_left());
 }
 

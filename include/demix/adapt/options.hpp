@@ -56,7 +56,7 @@ inline bool parse_options(int argc, char** argv, Options& options) {
   if (!line.parse(argc, argv, values)) return false;
   require_one_of("--mode", options.mode, {"feedforward", "full"});
   options.data = values["data"].as<std::string>();
-  options.checkpoint = checkpoint::resolve(checkpoint);
+  options.checkpoint = resolve(checkpoint);
   const auto metadata = checkpoint::read_metadata(options.checkpoint);
   options.settings.experiment = metadata.experiment;
   std::optional<std::uint64_t> updates;

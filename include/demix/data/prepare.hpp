@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/place.hpp"
 #include "demix/data/bpe_trainer.hpp"
 #include "demix/data/document_index.hpp"
 #include "demix/data/duplicates.hpp"
@@ -118,10 +119,7 @@ class Preparation {
 
   /// Throws UsageError when what is written would be read as text of the folder `input`.
   void require_output_outside(const std::filesystem::path& input) const {
-    namespace fs = std::filesystem;
-    if (!fs::is_directory(input)) return;
-    const fs::path folder = fs::weakly_canonical(input), output = fs::weakly_canonical(settings_.output);
-    if (std::mismatch(folder.begin(), folder.end(), output.begin(), output.end()).first == folder.end())
+    if (std::filesystem::is_directory(input) && lies_in(settings_.output, input))
       throw UsageError(concat("--output: '", settings_.output.string(), "' lies in the input folder '",
                               input.string(), "'; choose a place outside it"));
   }

@@ -44,7 +44,7 @@ inline void require_memory_for_model(const std::filesystem::path& path, const Mo
 /// Error for an unreadable checkpoint.
 template <device::Device D, class F>
 auto with_model(D& device, const std::filesystem::path& link, F&& f) {
-  const auto path = checkpoint::resolve(link);
+  const auto path = resolve(link);
   const auto metadata = checkpoint::read_metadata(path);
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
@@ -72,7 +72,7 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
   std::vector<checkpoint::ExpertSource> sources;
   for (const auto& text : list) {
     sources.push_back(checkpoint::parse_expert_source(text, path));
-    sources.back().checkpoint = checkpoint::resolve(sources.back().checkpoint);
+    sources.back().checkpoint = resolve(sources.back().checkpoint);
   }
   if (list.empty())
     for (const auto& domain : metadata.domains) sources.push_back({path, domain, domain});
