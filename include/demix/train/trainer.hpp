@@ -247,6 +247,7 @@ class Trainer {
     folder_.point("checkpoint_last", *latest);
     if (best_.step > 0 && std::filesystem::is_directory(folder_.path_of(best_.step)))
       folder_.point("checkpoint_best", best_.step);
+    if (settings_.keep_checkpoints > 0) folder_.keep_newest(settings_.keep_checkpoints);
     return *latest;
   }
 
