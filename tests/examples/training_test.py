@@ -145,6 +145,20 @@ class Resuming(programs.ProgramTest):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assert_same_run(broken, unbroken)
 
+    def test_what_a_killed_run_did_not_remove_is_removed(self):
+        save_dir = self.folder / "run"
+
+        def names_after_training():
+            done = train("dense", self.data, save_dir, "--max-update", 6, "--save-interval-updates", 2, "--keep-interval-updates", 1)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return sorted(p.name for p in save_dir.iterdir())
+
+        names = names_after_training()
+        shutil.copytree(save_dir / "checkpoint_6", save_dir / "checkpoint_4")
+        for half in (".checkpoint_2.old.partial", ".checkpoint_8.partial/content"):
+            (save_dir / half).mkdir(parents=True)
+        self.assertEqual(names_after_training(), names)
+
     def test_a_copy_with_directories_for_links_continues(self):
         run_dir, copy, last_only = self.folder / "run", self.folder / "copy", self.folder / "last-only"
         options = ["--save-interval-updates", 10, "--validate-interval-updates", 10, "--keep-interval-updates", 3]
