@@ -30,7 +30,7 @@ for nvcc in "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
   fi
 done
 if command -v ccache >/dev/null; then
-  settings+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
+  settings+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache)
 fi
 
 cmake --preset ci "${settings[@]}"

@@ -81,7 +81,7 @@ checkpoint::TrainingState<Model> state_of(typename Model::Arena& m, typename Mod
 template <class Model>
 void save_without_state(const fs::path& path, const std::string& experiment, Model& model,
                         std::uint64_t step = 3) {
-  checkpoint::save<Model>(path, metadata_of(model, experiment, step), model, nullptr);
+  checkpoint::save(path, metadata_of(model, experiment, step), model);
 }
 
 /// The message of the Error that f throws, or "no error".

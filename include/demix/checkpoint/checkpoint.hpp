@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -118,7 +119,7 @@ void write_checkpoint(const std::filesystem::path& path, Write write) {
 /// it, or when writing fails, then without a trace.
 template <class Model>
 void save(const std::filesystem::path& path, const Metadata& metadata, Model& model,
-          const TrainingState<Model>* state) {
+          const TrainingState<std::type_identity_t<Model>>* state = nullptr) {
   checkpoint_detail::require_matching(metadata, model);
   checkpoint_detail::write_checkpoint(path, [&](const std::filesystem::path& directory) {
     checkpoint_detail::write_directory(directory, metadata, model, state);

@@ -12,12 +12,13 @@
 #include "demix/checkpoint/hdf5.hpp"
 #include "demix/core/domain_name.hpp"
 #include "demix/model/config.hpp"
+#include "demix/version.hpp"
 
 namespace demix::checkpoint {
 
 inline constexpr std::uint64_t format_version = 1;
 /// The demix release that writes; readers go by the format version alone.
-inline constexpr const char* demix_version = "0.1.0";
+inline constexpr const char* demix_version = DEMIX_VERSION;
 
 /// What model.h5 says besides the numbers. `config.vocabulary` is the size of the dictionary, without the
 /// tokens that a conditioning adds.

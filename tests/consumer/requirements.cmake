@@ -1,0 +1,36 @@
+# What find_package(demix) answers a host that lacks something. The libraries that demix::demix needs besides those of
+# demix::model are out of sight here.
+cmake_minimum_required(VERSION 3.25)
+project(my_models LANGUAGES CXX)
+foreach(package Boost nlohmann_json ZLIB)
+  set(CMAKE_DISABLE_FIND_PACKAGE_${package} ON)
+endforeach()
+
+# expect_absent(WORD ARGUMENT...): find_package(demix ARGUMENT...) finds nothing, and its message has the word.
+function(expect_absent word)
+  find_package(demix QUIET ${ARGN})
+  if(demix_FOUND)
+    message(FATAL_ERROR "find_package(demix ${ARGN}) found demix")
+  elseif(NOT "${demix_NOT_FOUND_MESSAGE}" MATCHES "${word}")
+    message(FATAL_ERROR "find_package(demix ${ARGN}): expected '${word}' in '${demix_NOT_FOUND_MESSAGE}'")
+  elseif(TARGET demix::demix)
+    message(FATAL_ERROR "find_package(demix ${ARGN}) made a target")
+  endif()
+endfunction()
+
+foreach(package libboost-program-options-dev nlohmann-json3-dev zlib1g-dev)
+  expect_absent(${package})
+  expect_absent(${package} COMPONENTS demix)
+  expect_absent(${package} COMPONENTS model demix)
+endforeach()
+expect_absent("no component 'bogus'" COMPONENTS bogus)
+expect_absent("no component 'bogus'" COMPONENTS model bogus)
+expect_absent("" 99.0)
+
+find_package(demix 0.1 REQUIRED COMPONENTS model)
+add_executable(first_model first_model.cpp)
+target_link_libraries(first_model PRIVATE demix::model)
+get_target_property(libraries demix::model INTERFACE_LINK_LIBRARIES)
+if(libraries MATCHES "hdf5|pcre2|boost|Boost|ZLIB|json")
+  message(FATAL_ERROR "demix::model links to ${libraries}")
+endif()
