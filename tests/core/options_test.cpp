@@ -62,6 +62,18 @@ BOOST_AUTO_TEST_CASE(positional_and_named_options) {
   BOOST_TEST(values["lr"].as<double>() == 0.5);
 }
 
+// File names are bytes, whatever the locale.
+BOOST_AUTO_TEST_CASE(values_are_taken_byte_for_byte) {
+  for (const char* name : {"donn\303\251es", "\377\376"}) {
+    po::variables_map values;
+    BOOST_TEST(parse({name}, values));
+    BOOST_TEST(values["data"].as<std::string>() == name);
+    const ConfigFile file(std::string("data = ") + name + "\n");
+    po::variables_map from_file;
+    if (name[0] == 'd') BOOST_TEST(parse({"--config", file.path}, from_file));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(mistakes_are_usage_errors_that_help) {
   BOOST_TEST(contains(usage_error({"--clip-nrom", "1"}), "did you mean '--clip-norm'?"));
   BOOST_TEST(contains(usage_error({"--zzzzzzzz", "1"}), "--help lists them all"));

@@ -248,7 +248,7 @@ struct CommandLine {
   static bool is_value(const boost::program_options::value_semantic& semantic, const std::string& text) {
     boost::any ignored;
     try {
-      semantic.parse(ignored, {text}, true);
+      semantic.parse(ignored, {text}, false);
     } catch (const std::exception&) {
       return false;
     }
@@ -267,7 +267,7 @@ struct CommandLine {
       po::option parsed(name, value ? std::vector{*value} : std::vector<std::string>{});
       auto& [so_far, first] = seen[name];
       try {
-        semantic_of(name, name).parse(so_far, parsed.value, true);
+        semantic_of(name, name).parse(so_far, parsed.value, false);
       } catch (const po::multiple_occurrences&) {
         throw UsageError(concat(where, ": given twice", first == where ? "" : concat(", first in ", first)));
       } catch (po::error_with_option_name& error) {
