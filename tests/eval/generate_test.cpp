@@ -276,6 +276,8 @@ struct FixedModel {
     void keep(std::span<const std::size_t> kept) { sequences = kept.size(); }
     void clear() {}
   };
+  std::vector<std::string> names{"a", "b", "c"};
+  const std::vector<std::string>& domains() const { return names; }
   Cache make_cache(std::size_t sequences) { return {sequences}; }
   std::size_t text_length() const { return 4; }
   template <class F>
@@ -352,6 +354,12 @@ BOOST_AUTO_TEST_CASE(the_first_token_is_distributed_as_the_mixture_says) {
     chi_square += (counts[4 + v] - expected) * (counts[4 + v] - expected) / expected;
   }
   BOOST_TEST(chi_square < 27.6);  // 2 degrees of freedom: p = 1e-6
+}
+
+BOOST_AUTO_TEST_CASE(an_expert_whose_posterior_a_double_cannot_hold_still_counts) {
+  // e^-800 of an expert that is sure, and nearly all of one that has no idea: e^-800 + e^-801.
+  const auto mixed = generate_detail::mix(std::vector<double>{0, -800}, {{-801}, {0}});
+  BOOST_TEST(mixed.front() == -800 + std::log1p(std::exp(-1.0)), boost::test_tools::tolerance(1e-14));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -7,6 +7,7 @@
 
 #include "data/support.hpp"
 #include "demix/eval/mix.hpp"
+#include "demix/eval/prior.hpp"
 
 using namespace demix;
 using namespace demix::eval;
@@ -19,6 +20,7 @@ constexpr double exact = 1e-12;
 const std::vector<std::vector<double>> table{{0.7, 0.2, 0.1}, {0.1, 0.6, 0.3}, {0.25, 0.25, 0.5}};
 
 struct FixedModel {
+  using T = float;
   struct Cache {
     std::size_t sequences;
     std::vector<std::size_t> read;
@@ -212,6 +214,100 @@ BOOST_AUTO_TEST_CASE(a_long_text_does_not_underflow) {
   for (int t = 0; t < 100000; ++t) loss = s.observe(std::vector<double>{9.0, 9.001});
   BOOST_TEST(loss == 9.0, boost::test_tools::tolerance(1e-9));
   check_close(s.posterior(), {1.0, 0.0}, 1e-12);
+}
+
+/// One sequence of 256 tokens, of which the experts say -log p = a and b.
+ExpertLosses constant_losses(double a, double b) {
+  ExpertLosses losses{2, 256, {256}, std::vector<double>(256, a)};
+  losses.values.insert(losses.values.end(), 256, b);
+  return losses;
+}
+
+BOOST_AUTO_TEST_CASE(an_expert_that_a_batch_makes_improbable_beyond_a_double_comes_back) {
+  // The first batch is the first expert's: 3 nats per token make odds of e^-765 after 255 tokens. The second
+  // batch is the other's, by as much: at its last token the odds are 1. The sum of all losses of a sequence
+  // telescopes to -log sum_j prior_j exp(-sum of expert j's losses).
+  Mixture mixture(Ensemble::updating_prior, PosteriorOver::prefix, uniform_prior(2));
+  mixture.add(constant_losses(0.1, 3.1));
+  const double first = 25.6 + std::log(2);
+  BOOST_TEST(mixture.loss() * 256 == first, boost::test_tools::tolerance(1e-12));
+  BOOST_TEST(std::exp(-765.0) == 0.0);
+  BOOST_TEST(mixture.prior()[1] > 0);
+  mixture.add(constant_losses(3.1, 0.1));
+  const double second = 790.6 - std::log1p(std::exp(-3.0));
+  BOOST_TEST(mixture.loss() * 512 == first + second, boost::test_tools::tolerance(1e-12));
+  check_close(mixture.average_posterior(), {0.3 * 0.5 + 0.7, 0.3 * 0.5}, 1e-10);
+  mixture.add(constant_losses(3.1, 0.1));
+  BOOST_TEST(mixture.loss() * 768 == first + second + 25.6 - std::log(0.15),
+             boost::test_tools::tolerance(1e-12));
+  check_close(mixture.average_posterior(), {0.7 * 0.85, 0.3 + 0.7 * 0.15}, 1e-10);
+}
+
+BOOST_AUTO_TEST_CASE(an_estimate_that_is_written_and_read_back_leaves_no_expert_out) {
+  Mixture estimate(Ensemble::updating_prior, PosteriorOver::prefix, std::vector<double>{0.5, 0.5});
+  estimate.add(constant_losses(0.1, 9.1));
+  const test::TemporaryFolder folder;
+  const auto path = folder.path / "estimate.jsonl";
+  std::ofstream(path) << nlohmann::json{{"experts", {"a", "b"}},
+                                        {"posterior", estimate.batch_posteriors().back()},
+                                        {"exp_avg_posterior", estimate.average_posterior()}}
+                             .dump()
+                      << "\n";
+  const auto read = read_prior("--prior", path.string(), PosteriorOver::prefix, {"a", "b"});
+  check_close(read, {1, 0}, 1e-300);
+  BOOST_TEST(std::isnormal(read[1]));
+  Mixture cached(Ensemble::cached_prior, PosteriorOver::prefix, read);
+  cached.add(constant_losses(9.1, 0.1));
+  // -log of 2.2e-308 and the second expert's own loss.
+  BOOST_TEST(cached.loss() * 256 == 25.6 + 708.39641853226408, boost::test_tools::tolerance(1e-12));
+}
+
+BOOST_AUTO_TEST_CASE(only_a_prior_of_0_is_0) {
+  constexpr double least = std::numeric_limits<double>::min(),
+                   never = -std::numeric_limits<double>::infinity();
+  check_close(probabilities(std::vector<double>{0, std::log(0.25), -5000, never}), {1, 0.25, least, 0},
+              1e-16);
+  BOOST_TEST(probability(-5000) == least);
+  for (const auto& prior : {normalized_prior({1, 1e-320, 0}, 3), normalized_prior({1e300, 1e-300, 0}, 3)}) {
+    BOOST_TEST(prior[0] == 1.0);
+    BOOST_TEST(prior[1] == least);
+    BOOST_TEST(prior[2] == 0.0);
+  }
+  check_close(normalized_prior({1e308, 1e308}, 2), {0.5, 0.5}, exact);
+}
+
+BOOST_AUTO_TEST_CASE(the_most_probable_experts_are_told_apart_beyond_a_double) {
+  ExpertLosses losses{3, 1, {1}, {900, 0.1, 850}};
+  const Mixture mixture(Ensemble::uniform_prior, PosteriorOver::prefix, uniform_prior(3));
+  BOOST_TEST(most_probable(mixture.log_posterior_after(losses, 0, 1), 2) == (std::vector<std::size_t>{1, 2}),
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(an_expert_whose_loss_is_not_finite_is_named_with_the_text) {
+  struct Broken : FixedModel {
+    std::vector<float> token_losses(const Batch& batch) {
+      auto losses = FixedModel::token_losses(batch);
+      for (const auto& segment : batch.segments)
+        if (index(segment.domain) == 1)
+          losses[segment.first * batch.sequence_length] = std::numeric_limits<float>::quiet_NaN();
+      return losses;
+    }
+    std::vector<float> token_losses(const Batch& batch, Cache&) { return token_losses(batch); }
+  } model;
+  Fixture f;
+  const auto dataset = f.dataset();
+  for (const std::size_t top_k : {0u, 1u}) {
+    auto settings = f.settings(1);
+    settings.top_k = top_k;
+    settings.first_segment = 2;
+    std::vector<Mixture> mixtures{Mixture(Ensemble::uniform_prior, PosteriorOver::prefix, uniform_prior(3))};
+    BOOST_CHECK_EXCEPTION(
+        mix(model, dataset, settings, mixtures, [](const ExpertLosses&) {}), Error, [](const Error& error) {
+          const std::string text = error.what();
+          return text.find("expert 'b'") != std::string::npos && text.find("split") != std::string::npos &&
+                 text.find("batch 1") != std::string::npos;
+        });
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_prior_of_one_is_that_expert_alone_to_the_last_bit_and_asks_no_other) {

@@ -59,22 +59,22 @@ inline std::vector<std::span<const Token>> tokens_of(const std::vector<Text>& te
   return result;
 }
 
-/// log softmax of V logits, in double. Throws Error when they are not finite.
+/// log softmax of V logits of an expert, in double. Throws Error when they are not finite.
 template <class T>
-std::vector<double> log_softmax(const T* logits, std::size_t vocabulary) {
+std::vector<double> log_softmax(const T* logits, std::size_t vocabulary, const std::string& expert) {
   std::vector<double> result(logits, logits + vocabulary);
   const double total = log_sum_exp(result);
-  require(std::isfinite(total), "generating: the model's logits are not finite");
+  require(std::isfinite(total), "generating: the model's logits are not finite, as domain '", expert, "'");
   for (double& each : result) each -= total;
   return result;
 }
 
-/// log sum_j posterior_j p_j(v), [V], of log p [E][V].
-inline std::vector<double> mix(std::span<const double> posterior,
+/// log sum_j posterior_j p_j(v), [V], of the log posterior [E] and log p [E][V].
+inline std::vector<double> mix(std::span<const double> log_posterior,
                                const std::vector<std::vector<double>>& log_p) {
   std::vector<double> result(log_p.front().size()), terms(log_p.size());
   for (std::size_t v = 0; v < result.size(); ++v) {
-    for (std::size_t j = 0; j < terms.size(); ++j) terms[j] = std::log(posterior[j]) + log_p[j][v];
+    for (std::size_t j = 0; j < terms.size(); ++j) terms[j] = log_posterior[j] + log_p[j][v];
     result[v] = log_sum_exp(terms);
   }
   return result;
@@ -136,9 +136,10 @@ void generate(Model& model, const GenerateSettings& settings, const Sampler& sam
       std::vector<std::vector<double>> log_p;
       for (std::size_t j = 0; j < experts.size(); ++j)
         log_p.push_back(
-            generate_detail::log_softmax(logits.data() + (j * texts.size() + s) * vocabulary, vocabulary));
-      const auto posterior = text.posterior.posterior();
-      const Token token = sampler.draw(generate_detail::mix(posterior, log_p), text.next);
+            generate_detail::log_softmax(logits.data() + (j * texts.size() + s) * vocabulary, vocabulary,
+                                         model.domains()[static_cast<std::size_t>(index(experts[j]))]));
+      const auto log_posterior = text.posterior.log_posterior();
+      const Token token = sampler.draw(generate_detail::mix(log_posterior, log_p), text.next);
       std::vector<double> losses;
       for (const auto& each : log_p) losses.push_back(-each[static_cast<std::size_t>(token)]);
       text.posterior.observe(losses);
@@ -146,7 +147,7 @@ void generate(Model& model, const GenerateSettings& settings, const Sampler& sam
       ++text.next.position;
       const bool last =
           text.next.position == settings.max_tokens || (token == eos_token && settings.stop_at_document_end);
-      on_token(TextToken{text.number, token, of_all(posterior), true, last});
+      on_token(TextToken{text.number, token, of_all(probabilities(log_posterior)), true, last});
       if (last) continue;
       unfinished.push_back(s);
       rest.push_back(std::move(text));

@@ -60,6 +60,14 @@ struct View {
   std::size_t expert, sequence;
 };
 
+/// What the expert says about a target. Throws Error unless it is a finite number.
+template <class Model>
+double finite_loss(const Model& model, DomainId expert, typename Model::T loss) {
+  require(std::isfinite(loss), "the expert '", model.domains()[static_cast<std::size_t>(index(expert))],
+          "' gives a loss of ", loss, ": its parameters, or the shared ones, are not all finite");
+  return static_cast<double>(loss);
+}
+
 }  // namespace mix_detail
 
 /// -log p of every target of `batch` by those of the experts for which asked[j], one pass for as many of them
@@ -78,7 +86,8 @@ ExpertLosses expert_losses(Model& model, const Batch& batch, std::span<const Dom
     const auto scored = model.token_losses(repeated);
     for (std::size_t i = 0; i < of_pass.size(); ++i)
       for (std::size_t r = 0; r < batch.rows(); ++r)
-        losses.values[of_pass[i] * batch.rows() + r] = static_cast<double>(scored[i * batch.rows() + r]);
+        losses.values[of_pass[i] * batch.rows() + r] =
+            mix_detail::finite_loss(model, experts[of_pass[i]], scored[i * batch.rows() + r]);
     of_pass.clear();
   };
   for (std::size_t j = 0; j < experts.size(); ++j) {
@@ -107,7 +116,7 @@ ExpertLosses most_probable_expert_losses(Model& model, const Batch& batch, std::
     for (std::size_t i = 0; i < views.size(); ++i)
       for (std::size_t t = first; t < last; ++t)
         losses.at(views[i].expert, views[i].sequence, t) =
-            static_cast<double>(scored[i * (last - first) + t - first]);
+            mix_detail::finite_loss(model, experts[views[i].expert], scored[i * (last - first) + t - first]);
   };
   std::vector<mix_detail::View> all, rest;
   for (std::size_t j = 0; j < experts.size(); ++j)
@@ -116,7 +125,7 @@ ExpertLosses most_probable_expert_losses(Model& model, const Batch& batch, std::
 
   losses.kept_from = head;
   for (std::size_t b = 0; b < sequences; ++b)
-    losses.kept.push_back(most_probable(mixture.posterior_after(losses, b, head), k));
+    losses.kept.push_back(most_probable(mixture.log_posterior_after(losses, b, head), k));
   std::vector<std::size_t> of_cache;
   for (std::size_t v = 0; v < all.size(); ++v) {
     const auto& kept = losses.kept[all[v].sequence];
@@ -135,7 +144,7 @@ ExpertLosses most_probable_expert_losses(Model& model, const Batch& batch, std::
 
 /// Feeds the split's batches to every mixture; on_batch(losses) is called after each. With top_k there must
 /// be one mixture: it decides which experts go on. An expert whose prior is 0 in all mixtures is not
-/// computed. Throws Error when a loss is not finite.
+/// computed. Throws Error, which names the expert, when a loss is not finite.
 template <class Model, class OnBatch>
 void mix(Model& model, const data::BlockDataset& dataset, const MixSettings& settings,
          std::vector<Mixture>& mixtures, OnBatch on_batch) {
@@ -146,12 +155,19 @@ void mix(Model& model, const data::BlockDataset& dataset, const MixSettings& set
     const Batch batch =
         data::evaluation_batch(dataset, n * settings.sequences, settings.sequences, settings.experts.front());
     std::vector<bool> asked(settings.experts.size(), false);
-    for (const auto& mixture : mixtures)
-      for (std::size_t j = 0; j < asked.size(); ++j) asked[j] = asked[j] || mixture.prior()[j] > 0;
-    const ExpertLosses losses =
-        settings.top_k > 0 ? most_probable_expert_losses(model, batch, settings.experts, mixtures.front(),
-                                                         settings.top_k, settings.first_segment)
-                           : expert_losses(model, batch, settings.experts, asked);
+    for (const auto& mixture : mixtures) {
+      const auto prior = mixture.prior();
+      for (std::size_t j = 0; j < asked.size(); ++j) asked[j] = asked[j] || prior[j] > 0;
+    }
+    ExpertLosses losses;
+    try {
+      losses = settings.top_k > 0
+                   ? most_probable_expert_losses(model, batch, settings.experts, mixtures.front(),
+                                                 settings.top_k, settings.first_segment)
+                   : expert_losses(model, batch, settings.experts, asked);
+    } catch (const Error& error) {
+      throw Error(concat(dataset.file().path().string(), ", batch ", n + 1, ": ", error.what()));
+    }
     for (auto& mixture : mixtures) mixture.add(losses);
     on_batch(losses);
   }

@@ -40,25 +40,39 @@ inline double log_sum_exp(std::span<const double> x) {
   return highest + std::log(sum);
 }
 
-/// The probabilities proportional to exp(log weight), [E]; at least one log weight must be finite.
-inline std::vector<double> posterior_from_log_weights(std::span<const double> log_weights) {
-  const double total = log_sum_exp(log_weights);
-  std::vector<double> posterior;
-  for (const double weight : log_weights) posterior.push_back(std::exp(weight - total));
-  return posterior;
+/// e^x for a log probability: 0 for minus infinity alone. What a double would round to 0, or denormal, is the
+/// smallest normal double, 2.2e-308, so that a posterior which is printed and read back as a prior leaves no
+/// expert out.
+inline double probability(double log_p) {
+  return std::isinf(log_p) && log_p < 0 ? 0.0 : std::max(std::exp(log_p), std::numeric_limits<double>::min());
 }
 
-/// A prior divided by its sum. Throws Error unless it has `experts` numbers, none negative, not all zero.
+/// The same for each of [E].
+inline std::vector<double> probabilities(std::span<const double> log_p) {
+  std::vector<double> result;
+  for (const double each : log_p) result.push_back(probability(each));
+  return result;
+}
+
+inline std::vector<double> logs(std::span<const double> p) {
+  std::vector<double> result;
+  for (const double each : p) result.push_back(std::log(each));
+  return result;
+}
+
+/// A prior divided by its sum; only what is 0 becomes 0. Throws Error unless it has `experts` numbers, none
+/// negative, not all zero.
 inline std::vector<double> normalized_prior(std::vector<double> prior, std::size_t experts) {
   require(prior.size() == experts, "a prior of ", prior.size(), " numbers for ", experts, " experts");
-  double sum = 0;
+  double highest = 0, sum = 0;
   for (const double p : prior) {
     require(std::isfinite(p) && p >= 0, "a prior of ", p, ": expected probabilities");
-    sum += p;
+    highest = std::max(highest, p);
   }
-  require(sum > 0, "a prior that is 0 for every expert");
-  require(std::isfinite(sum), "a prior whose sum overflows: expected probabilities");
-  for (double& p : prior) p /= sum;
+  require(highest > 0, "a prior that is 0 for every expert");
+  for (const double p : prior) sum += p / highest;
+  for (double& p : prior)
+    if (p > 0) p = std::max(p / highest / sum, std::numeric_limits<double>::min());
   return prior;
 }
 
@@ -70,13 +84,29 @@ inline std::vector<double> uniform_prior(std::size_t experts) {
 class SequencePosterior {
  public:
   /// `prior` [E] holds probabilities. An expert whose prior is 0 never takes part.
-  SequencePosterior(PosteriorOver over, std::span<const double> prior) : over_(over) {
-    for (const double p : prior) log_prior_.push_back(std::log(p));
+  SequencePosterior(PosteriorOver over, std::span<const double> prior)
+      : over_(over), log_prior_(logs(prior)) {
     log_weights_ = log_prior_;
   }
 
-  /// p(D = j | the tokens observed), [E].
-  std::vector<double> posterior() const { return posterior_from_log_weights(log_weights_); }
+  /// The same from logarithms, whose probabilities may be too small for a double.
+  static SequencePosterior from_log_prior(PosteriorOver over, std::span<const double> log_prior) {
+    SequencePosterior sequence(over, {});
+    sequence.log_prior_.assign(log_prior.begin(), log_prior.end());
+    sequence.log_weights_ = sequence.log_prior_;
+    return sequence;
+  }
+
+  /// log p(D = j | the tokens observed), [E]; at least one expert must take part.
+  std::vector<double> log_posterior() const {
+    const double total = log_sum_exp(log_weights_);
+    std::vector<double> result;
+    for (const double weight : log_weights_) result.push_back(weight - total);
+    return result;
+  }
+
+  /// p(D = j | the tokens observed), [E], as probabilities() has it.
+  std::vector<double> posterior() const { return probabilities(log_posterior()); }
 
   /// Takes the next token, of which expert j says -log p_j = losses[j]; infinity where it was not asked.
   /// Returns the mixture's -log p of that token, under the posterior of before it.
@@ -103,12 +133,11 @@ class SequencePosterior {
   std::vector<double> log_prior_, log_weights_;  // [E]
 };
 
-/// The k experts with the highest probabilities, in rising order; the first of equals.
-inline std::vector<std::size_t> most_probable(std::span<const double> probabilities, std::size_t k) {
-  std::vector<std::size_t> experts(probabilities.size());
+/// The k experts with the highest probabilities, or logarithms of them, in rising order; the first of equals.
+inline std::vector<std::size_t> most_probable(std::span<const double> p, std::size_t k) {
+  std::vector<std::size_t> experts(p.size());
   for (std::size_t j = 0; j < experts.size(); ++j) experts[j] = j;
-  std::stable_sort(experts.begin(), experts.end(),
-                   [&](std::size_t a, std::size_t b) { return probabilities[a] > probabilities[b]; });
+  std::stable_sort(experts.begin(), experts.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
   experts.resize(std::min(k, experts.size()));
   std::sort(experts.begin(), experts.end());
   return experts;
@@ -144,7 +173,8 @@ inline const std::string& name_of(Ensemble ensemble) {
   return ensemble_names()[static_cast<std::size_t>(ensemble)];
 }
 
-/// Mixes one batch after the other and keeps the averages.
+/// Mixes one batch after the other and keeps the averages, as logarithms: an expert may be improbable beyond
+/// what a double holds in one text and the right one in the next.
 class Mixture {
  public:
   static constexpr double new_weight = 0.3;  // of a batch in the moving average
@@ -153,52 +183,56 @@ class Mixture {
   Mixture(Ensemble ensemble, PosteriorOver over, std::vector<double> prior)
       : ensemble_(ensemble),
         over_(ensemble == Ensemble::simple_average ? PosteriorOver::nothing : over),
-        prior_(std::move(prior)) {}
+        log_prior_(logs(prior)) {}
 
   /// Mixes a batch. Throws Error when its losses are not finite.
   void add(const ExpertLosses& losses) {
-    std::vector<double> last(losses.experts, 0.0);
+    std::vector<std::vector<double>> last(losses.experts);  // [E][sequences]: the log posterior at the end
     for (std::size_t b = 0; b < losses.sequences(); ++b) {
-      SequencePosterior sequence(over_, prior_);
+      auto sequence = SequencePosterior::from_log_prior(over_, log_prior_);
       for (std::size_t t = 0; t < losses.lengths[b]; ++t) {
         if (!losses.kept.empty() && t == losses.kept_from) sequence.keep(losses.kept[b]);
-        const auto posterior = sequence.posterior();
-        accumulate(posterior, t);
+        const auto log_posterior = sequence.log_posterior();
+        accumulate(probabilities(log_posterior), t);
         if (t + 1 == losses.lengths[b])
-          for (std::size_t j = 0; j < last.size(); ++j)
-            last[j] += posterior[j] / static_cast<double>(losses.sequences());
+          for (std::size_t j = 0; j < last.size(); ++j) last[j].push_back(log_posterior[j]);
         loss_sum_ += sequence.observe(token_losses(losses, b, t));
       }
       tokens_ += losses.lengths[b];
     }
     require(std::isfinite(loss_sum_), "the mixture of the experts: the loss is not finite");
-    if (batch_posteriors_.empty())
-      average_ = last;
+    require(!last.empty() && !last.front().empty(), "the mixture of the experts: a batch without targets");
+    std::vector<double> mean;  // [E], of the batch
+    for (const auto& of_expert : last)
+      mean.push_back(log_sum_exp(of_expert) - std::log(static_cast<double>(of_expert.size())));
+    batch_posteriors_.push_back(probabilities(mean));
+    if (log_average_.empty())
+      log_average_ = std::move(mean);
     else
-      for (std::size_t j = 0; j < last.size(); ++j)
-        average_[j] = new_weight * last[j] + (1 - new_weight) * average_[j];
-    batch_posteriors_.push_back(std::move(last));
-    if (ensemble_ == Ensemble::updating_prior) prior_ = average_;
+      for (std::size_t j = 0; j < mean.size(); ++j) log_average_[j] = moved(log_average_[j], mean[j]);
+    if (ensemble_ == Ensemble::updating_prior) log_prior_ = log_average_;
   }
 
-  /// The posterior of sequence b after its first `count` tokens.
-  std::vector<double> posterior_after(const ExpertLosses& losses, std::size_t b, std::size_t count) const {
-    SequencePosterior sequence(over_, prior_);
+  /// log p(D = j | the first `count` tokens of sequence b), [E].
+  std::vector<double> log_posterior_after(const ExpertLosses& losses, std::size_t b,
+                                          std::size_t count) const {
+    auto sequence = SequencePosterior::from_log_prior(over_, log_prior_);
     for (std::size_t t = 0; t < std::min(count, losses.lengths[b]); ++t)
       sequence.observe(token_losses(losses, b, t));
-    return sequence.posterior();
+    return sequence.log_posterior();
   }
 
   Ensemble ensemble() const { return ensemble_; }
   PosteriorOver over() const { return over_; }
-  const std::vector<double>& prior() const { return prior_; }
+  /// Of the next batch, [E], as probabilities() has it: 0 for the experts that take no part, and no others.
+  std::vector<double> prior() const { return probabilities(log_prior_); }
   double loss() const { return loss_sum_ / static_cast<double>(tokens_); }
   double perplexity() const { return std::exp(loss()); }
   std::size_t tokens() const { return tokens_; }
   /// Of every batch: the mean over its sequences of the posterior at the last position, [batches][E].
   const std::vector<std::vector<double>>& batch_posteriors() const { return batch_posteriors_; }
   /// Their exponential moving average, which starts at the first one, [E].
-  const std::vector<double>& average_posterior() const { return average_; }
+  std::vector<double> average_posterior() const { return probabilities(log_average_); }
   /// The mean over all sequences of the posterior at every position, [T][E].
   std::vector<std::vector<double>> position_posteriors() const {
     auto result = position_sums_;
@@ -214,6 +248,14 @@ class Mixture {
     return result;
   }
 
+  /// The logarithm of the moving average of e^average when e^next comes.
+  static double moved(double average, double next) {
+    const double highest = std::max(average, next);
+    if (!std::isfinite(highest)) return highest;
+    return highest +
+           std::log(new_weight * std::exp(next - highest) + (1 - new_weight) * std::exp(average - highest));
+  }
+
   void accumulate(const std::vector<double>& posterior, std::size_t t) {
     if (position_sums_.size() <= t) {
       position_sums_.resize(t + 1, std::vector<double>(posterior.size(), 0.0));
@@ -225,12 +267,12 @@ class Mixture {
 
   Ensemble ensemble_;
   PosteriorOver over_;
-  std::vector<double> prior_;  // [E], of the next batch
+  std::vector<double> log_prior_;  // [E], of the next batch
   double loss_sum_ = 0;
   std::size_t tokens_ = 0;
   std::vector<std::vector<double>> batch_posteriors_, position_sums_;
   std::vector<std::size_t> position_counts_;
-  std::vector<double> average_;
+  std::vector<double> log_average_;  // [E]
 };
 
 }  // namespace demix::eval
