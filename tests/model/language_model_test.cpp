@@ -212,6 +212,29 @@ BOOST_AUTO_TEST_CASE(experts_differ_and_each_domain_uses_its_own) {
   BOOST_TEST((model.token_losses(batch) != own));
 }
 
+using EveryActivation = boost::mpl::list<ops::Relu, ops::Gelu, ops::GeluTanh>;
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(not_a_number_in_any_parameter_reaches_the_losses, A, EveryActivation) {
+  const auto check = [this]<class Model>(std::type_identity<Model>) {
+    Model model(cpu, tiny_config(Positions::learned, false), three_domains, Seed{3});
+    perturb(model);
+    const Batch batch = random_batch(6, {{1, 2}}, 4);
+    for (std::size_t r = 0; r < model.values().regions(); ++r)
+      for (const auto& parameter : parameters(model, r)) {
+        const auto values = span_of(model.values(), r, parameter);
+        const std::vector<float> saved(values.begin(), values.end());
+        std::fill(values.begin(), values.end(), std::nanf(""));
+        const bool used = r == 0 || r == 2;  // the shared region, and the expert of domain 1
+        const auto losses = model.token_losses(batch);
+        for (std::size_t i = 0; i < losses.size(); ++i)
+          BOOST_REQUIRE(std::isnan(losses[i]) == (used && batch.target[i] != pad_token));
+        std::copy(saved.begin(), saved.end(), values.begin());
+      }
+  };
+  check(std::type_identity<DEMixModel<device::Cpu, Fp32, A>>{});
+  check(std::type_identity<DenseModel<device::Cpu, Fp32, A>>{});
+}
+
 BOOST_AUTO_TEST_CASE(the_domain_token_changes_the_losses) {
   auto tagged = make_model<Tagged<Fp64>>();
   auto dense = make_model<Dense<Fp64>>();
@@ -281,6 +304,69 @@ BOOST_AUTO_TEST_CASE(bad_batches_and_bad_models_are_errors) {
   config = tiny_config();
   config.tokens_per_sample = 1;
   BOOST_CHECK_THROW(Tagged<Fp64>(cpu, config, three_domains, Seed{1}), UsageError);
+}
+
+BOOST_AUTO_TEST_CASE(a_forgotten_vocabulary_and_lists_of_domains_that_are_none_are_refused_at_once) {
+  const auto refused = [&](const ModelConfig& config, const std::vector<std::string>& domains,
+                           const char* word) {
+    const auto mentions = [&](const UsageError& error) {
+      return std::string(error.what()).find(word) != std::string::npos;
+    };
+    BOOST_CHECK_EXCEPTION(Dense<Fp64>(cpu, config, domains, Seed{1}), UsageError, mentions);
+    BOOST_CHECK_EXCEPTION(Tagged<Fp64>(cpu, config, domains), UsageError, mentions);
+    BOOST_CHECK_EXCEPTION(Demix<Fp64>(cpu, config, domains), UsageError, mentions);
+  };
+  ModelConfig forgotten = tiny_config();
+  for (const std::size_t vocabulary : {0, 3}) {
+    forgotten.vocabulary = vocabulary;
+    refused(forgotten, three_domains, "set config.vocabulary");
+  }
+  refused(tiny_config(), {}, "the list of domains is empty");
+  refused(tiny_config(), {"law", "code", "law"}, "'law' stands twice");
+}
+
+namespace {
+
+/// What a layer declares, and what its type says about it, need not agree.
+template <bool says_experts, class Region>
+struct Declaring : DenseFFN<ops::Gelu> {
+  static constexpr bool has_experts = says_experts;
+  template <device::Device D, Precision P>
+  struct Layer : DenseFFN<ops::Gelu>::Layer<D, P> {
+    Layer(ParameterLayout& layout, const std::string& name, const ModelConfig& config)
+        : DenseFFN<ops::Gelu>::Layer<D, P>(layout, name, config) {
+      Region::of(layout).vector(name + Region::suffix, 3, Initializer::zeros());
+    }
+  };
+};
+struct InExpert {
+  static constexpr const char* suffix = ".extra";
+  static RegionLayout& of(ParameterLayout& layout) { return layout.expert; }
+};
+struct InShared {
+  static constexpr const char* suffix = ".extra";
+  static RegionLayout& of(ParameterLayout& layout) { return layout.shared; }
+};
+struct Twice {
+  static constexpr const char* suffix = ".fc1.weight";
+  static RegionLayout& of(ParameterLayout& layout) { return layout.shared; }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_type_that_contradicts_its_parameters_is_refused_when_the_model_is_built) {
+  const auto refused = [&]<class FFN>(const char* word) {
+    using Model = LanguageModel<device::Cpu, Fp64, CausalAttention, LayerNorm, FFN, NoConditioning>;
+    BOOST_CHECK_EXCEPTION(Model(cpu, tiny_config(), three_domains, Seed{1}), Error, [&](const Error& error) {
+      return std::string(error.what()).find(word) != std::string::npos;
+    });
+  };
+  refused.operator()<Declaring<false, InExpert>>("'decoder.layers.0.extra' first: they would never be saved");
+  refused.operator()<Declaring<true, InShared>>("has_experts is true");
+  refused.operator()<Declaring<false, Twice>>("two parameters are called 'decoder.layers.0.fc1.weight'");
+  LanguageModel<device::Cpu, Fp64, CausalAttention, LayerNorm, Declaring<false, InShared>, NoConditioning>
+      sound(cpu, tiny_config(), three_domains, Seed{1});
+  BOOST_TEST(sound.layout().expert.parameters().empty());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -106,4 +106,41 @@ BOOST_AUTO_TEST_CASE(sinusoids) {
   DEMIX_CHECK_CLOSE((std::vector<double>(table.begin() + 8, table.begin() + 12)), row2, 1e-12);
 }
 
+BOOST_AUTO_TEST_CASE(a_layout_that_is_no_models_is_refused) {
+  const auto error_of = [](bool has_experts, auto declare) -> std::string {
+    ParameterLayout layout;
+    layout.shared.vector("a", 3, Initializer::zeros());
+    declare(layout);
+    try {
+      validate(layout, has_experts);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const auto mentions = [](const std::string& text, const char* word) {
+    BOOST_TEST(text.find(word) != std::string::npos, "'" << text << "' does not mention " << word);
+  };
+  const auto named = [](const std::string& name) {
+    return [name](ParameterLayout& layout) { layout.shared.matrix(name, 2, 2, Initializer::zeros()); };
+  };
+  const auto expert = [](ParameterLayout& layout) { layout.expert.vector("b", 3, Initializer::zeros()); };
+  const auto nothing = [](ParameterLayout&) {};
+  BOOST_TEST(error_of(false, nothing) == "");
+  BOOST_TEST(error_of(true, expert) == "");
+  BOOST_TEST(error_of(false, named("decoder.layers.0.fc1.weight")) == "");
+  mentions(error_of(false, expert), "'b' first: they would never be saved");
+  mentions(error_of(true, nothing), "no parameter is declared in layout.expert");
+  mentions(error_of(false, named("a")), "two parameters are called 'a'");
+  mentions(
+      error_of(true, [](ParameterLayout& layout) { layout.expert.vector("a", 3, Initializer::zeros()); }),
+      "two parameters are called 'a'");
+  for (const std::string& name :
+       {std::string(), std::string("."), std::string("b/c"), std::string("b\0c", 3)})
+    mentions(error_of(false, named(name)), "cannot be the name of a dataset");
+  mentions(
+      error_of(false, [](ParameterLayout& layout) { layout.shared.matrix("b", 0, 5, Initializer::zeros()); }),
+      "'b' is empty: [0, 5]");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

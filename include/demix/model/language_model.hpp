@@ -1,6 +1,7 @@
 #pragma once
 // The language model: embedding, blocks, final norm, output projection, loss; composed from policies.
 
+#include <algorithm>
 #include <deque>
 #include <string>
 #include <vector>
@@ -38,12 +39,12 @@ class LanguageModel {
       : device_(&device),
         dictionary_size_(config.vocabulary),
         config_(with_vocabulary(std::move(config), domains.size())),
-        domains_(std::move(domains)),
+        domains_(distinct(std::move(domains))),
         embedding_(device, layout_, config_),
         blocks_(make_blocks(layout_, config_)),
         final_norm_(layout_, "decoder.layer_norm", config_),
         output_(output_projection(layout_, config_, embedding_)),
-        values_(device, layout_, domains_.size()),
+        values_(device, validated(layout_), domains_.size()),
         workspace_(device),
         final_saved_(device),
         final_(device),
@@ -146,11 +147,28 @@ class LanguageModel {
 
   static ModelConfig with_vocabulary(ModelConfig config, std::size_t domains) {
     config.validate();
+    if (config.vocabulary <= static_cast<std::size_t>(unk_token))
+      throw UsageError(concat("model: a vocabulary of ", config.vocabulary,
+                              " tokens; set config.vocabulary to the size of the dictionary, which has ",
+                              unk_token + 1, " reserved tokens and those of the text"));
     config.vocabulary += Conditioning::extra_tokens(domains);
     if (config.tokens_per_sample <= prefix_length)
       throw UsageError(concat("--tokens-per-sample ", config.tokens_per_sample,
                               " leaves no room for text after ", prefix_length, " token of conditioning"));
     return config;
+  }
+
+  static std::vector<std::string> distinct(std::vector<std::string> domains) {
+    if (domains.empty()) throw UsageError("model: the list of domains is empty; expected at least one name");
+    for (auto name = domains.begin(); name != domains.end(); ++name)
+      if (std::find(domains.begin(), name, *name) != name)
+        throw UsageError(concat("model: domain '", *name, "' stands twice in the list of domains"));
+    return domains;
+  }
+
+  static const ParameterLayout& validated(const ParameterLayout& layout) {
+    validate(layout, has_experts);
+    return layout;
   }
 
   static std::vector<BlockType> make_blocks(ParameterLayout& layout, const ModelConfig& config) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -85,6 +86,32 @@ struct ParameterLayout {
   RegionLayout shared;
   RegionLayout expert;  // empty in a model without experts
 };
+
+/// Throws Error unless this can be the layout of a model: it has expert parameters if, and only if, the type
+/// says `has_experts`, which decides what is saved; no parameter is empty; every name is there once, since a
+/// name decides how its parameter starts, and can be that of a dataset in a checkpoint.
+inline void validate(const ParameterLayout& layout, bool has_experts) {
+  const auto& experts = layout.expert.parameters();
+  require(has_experts || experts.empty(), "model: has_experts is false, but ", experts.size(),
+          " parameters are declared in layout.expert, '", experts.empty() ? "" : experts.front().name,
+          "' first: they would never be saved; set has_experts, or declare them in layout.shared");
+  require(!has_experts || layout.expert.size() > 0,
+          "model: has_experts is true, but no parameter is declared in layout.expert; declare an expert's "
+          "parameters there, or set has_experts to false");
+  std::set<std::string> names;
+  for (const auto* region : {&layout.shared, &layout.expert})
+    for (const auto& [name, rows, cols, offset, vector, initializer] : region->parameters()) {
+      require(!name.empty() && name != "." && name.find('/') == std::string::npos &&
+                  name.find('\0') == std::string::npos,
+              "model: the name of a parameter cannot be that of a dataset in a checkpoint, which is not "
+              "empty and "
+              "has no '/': '",
+              name, "'");
+      require(rows > 0 && cols > 0, "model: parameter '", name, "' is empty: [", rows, ", ", cols, "]");
+      require(names.insert(name).second, "model: two parameters are called '", name,
+              "'; give each a name of its own");
+    }
+}
 
 /// The numbers of one role: values, gradients, Adam's first or second moment.
 template <device::Device D, class T>
