@@ -45,8 +45,8 @@ class Places:
 
     def checkpoint(self, seed: int, name: str) -> Path:
         """Of a finished run; the one with all experts where an expert was added."""
-        joined = self.run(seed, name) / "joined"
-        return joined if joined.exists() else self.run(seed, name) / "checkpoint_last"
+        with_all_experts = name.startswith(adapted("demix", ""))
+        return self.run(seed, name) / ("joined" if with_all_experts else "checkpoint_last")
 
     def scratch(self, seed: int, name: str) -> Path:
         """A file between two commands of a step."""
@@ -102,7 +102,7 @@ def evaluate(places: Places, seed: int, model: str, domains: list[str], programs
         checkpoint = places.checkpoint(seed, model)
         programs.run("demix-eval", places.data, checkpoint, *choice, "--json", out)
         results = json.loads(out.read_text(encoding="utf-8"))["results"]
-        perplexities |= {result["domain"]: result["perplexity"] for result in results}
+        perplexities |= {result["domain"]: float(result["perplexity"]) for result in results}
     return {"perplexity": perplexities}
 
 

@@ -54,4 +54,8 @@ run() {
 # CKPT is a checkpoint, or the file of one of its experts, which stands for the original's file of one rank.
 checkpoint_of() { if [[ $1 == *.h5 ]]; then dirname "$(dirname "$1")"; else printf '%s\n' "$1"; fi; }
 expert_of() { if [[ $1 == *.h5 ]]; then basename "$1" .h5; fi; }
-require_checkpoint() { [[ -e $1 ]] || complain "there is no checkpoint '$1'"; }
+require_checkpoint() {
+  [[ -e $1 ]] || complain "there is no checkpoint '$1'"
+  [[ $1 != *.h5 || $(basename "$(dirname "$1")") == experts ]] ||
+    complain "'$1' is not the file of an expert (CKPT/experts/NAME.h5)"
+}

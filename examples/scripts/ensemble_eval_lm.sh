@@ -29,8 +29,9 @@ case "$mode" in
   *) complain "'$mode' is neither estimate nor eval" ;;
 esac
 
+[[ ${arguments[1]} != *: && ${arguments[1]} != *$'\n'* && -n ${arguments[1]} ]] ||
+  complain "CKPT: which checkpoint? '${arguments[1]}' has an empty one, or a line end"
 IFS=: read -ra checkpoints <<<"${arguments[1]}"
-((${#checkpoints[@]} > 0)) || complain "CKPT: which checkpoint?"
 first=$(checkpoint_of "${checkpoints[0]}")
 experts=()
 for checkpoint in "${checkpoints[@]}"; do

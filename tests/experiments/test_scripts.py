@@ -157,7 +157,8 @@ class WrongArguments(Case):
         self.refused(
             "is not the file of an expert", "ensemble_eval_lm", self.data, f"{two}:run", *good[2:], "estimate"
         )
-        self.refused("which checkpoint", "ensemble_eval_lm", self.data, "", *good[2:], "estimate")
+        for empty in ("", f"{two}:"):
+            self.refused("which checkpoint", "ensemble_eval_lm", self.data, empty, *good[2:], "estimate")
 
     def test_mix_experts(self):
         for model in ("run", self.checkpoint):
@@ -171,6 +172,28 @@ class WrongArguments(Case):
         words = self.called("mix_experts", self.data, "run", "law", "law", "o", "estimate")
         self.assertEqual(words[2], "run/joined")
         self.refused("there is no folder", "mix_experts", self.data, "x", "law", "law", "o", "estimate")
+
+    def test_an_unfinished_adaptation_is_not_mixed(self):
+        arguments = (self.data, "run", "law", "law", "o", "estimate")
+        (self.folder / "run/adapt.json").touch()
+        self.refused("the adaptation in 'run' has not finished", "mix_experts", *arguments)
+        (self.folder / "run/joined").mkdir()
+        self.assertEqual(self.called("mix_experts", *arguments)[2], "run/joined")
+        # Without experts nothing is joined: the last checkpoint is the result.
+        (self.folder / "tokens/checkpoint_last").mkdir(parents=True)
+        (self.folder / "tokens/adapt.json").touch()
+        words = self.called("mix_experts", self.data, "tokens", *arguments[2:])
+        self.assertEqual(words[2], "tokens/checkpoint_last")
+        (self.folder / "begun").mkdir()
+        (self.folder / "begun/adapt.json").touch()
+        self.refused("the adaptation in 'begun' has not finished", "mix_experts", self.data, "begun", *arguments[2:])
+
+    def test_a_file_that_is_no_experts_is_refused(self):
+        (self.folder / "run/checkpoint_last/model.h5").touch()
+        model = f"{self.checkpoint}/model.h5"
+        self.refused("is not the file of an expert", "eval_lm_single", self.data, model, "o", "test", "law")
+        self.refused("is not the file of an expert", "dapt_small", self.data, "news", model, "full", "out")
+        self.refused("is not the file of an expert", "ensemble_eval_lm", self.data, model, "law", "law", "o", "estimate")
 
     def test_dapt_small(self):
         self.assertEqual(
