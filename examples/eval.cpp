@@ -83,7 +83,7 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
     std::fflush(stdout);
     nlohmann::ordered_json row{{"domain", domain}};
     if (conditioned) row[Model::has_experts ? "expert" : "domain_token"] = as_name;
-    row["perplexity"] = score.perplexity();
+    row["perplexity"] = eval::perplexity_json(score.perplexity());
     row["loss"] = score.loss();
     row["tokens"] = score.tokens;
     row["tokens_per_second"] = score.tokens_per_second();
@@ -91,7 +91,7 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
   }
   const double average = eval::average_perplexity(scores);
   if (domains.size() > 1) std::printf("%-16s %-16s %12.4f\n", "average", "", average);
-  result["average_perplexity"] = average;
+  result["average_perplexity"] = eval::perplexity_json(average);
   return result;
 }
 

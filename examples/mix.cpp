@@ -99,14 +99,15 @@ nlohmann::ordered_json result_of(const std::vector<eval::Mixture>& mixtures,
   for (const auto& m : mixtures)
     results.push_back({{"ensemble", eval::name_of(m.ensemble())},
                        {"posterior_over", eval::name_of(m.over())},
-                       {"perplexity", m.perplexity()},
+                       {"perplexity", eval::perplexity_json(m.perplexity())},
                        {"loss", m.loss()},
                        {"posterior", m.batch_posteriors().back()},
                        {"exp_avg_posterior", m.average_posterior()}});
   for (std::size_t j = 0; j < experts.size(); ++j)
     if (std::isfinite(singles.loss(j)))
-      single.push_back(
-          {{"expert", experts[j]}, {"perplexity", std::exp(singles.loss(j))}, {"loss", singles.loss(j)}});
+      single.push_back({{"expert", experts[j]},
+                        {"perplexity", eval::perplexity_json(std::exp(singles.loss(j)))},
+                        {"loss", singles.loss(j)}});
   return {
       {"tokens", mixtures.front().tokens()}, {"experts", experts}, {"results", results}, {"single", single}};
 }
@@ -160,7 +161,7 @@ void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<D
                                          {"posterior_over", eval::name_of(m.over())},
                                          {"batch", batch},
                                          {"experts", experts},
-                                         {"ppl", m.perplexity()},
+                                         {"ppl", eval::perplexity_json(m.perplexity())},
                                          {"posterior", m.batch_posteriors().back()},
                                          {"exp_avg_posterior", m.average_posterior()}}
                       .dump()

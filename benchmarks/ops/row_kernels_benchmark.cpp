@@ -164,8 +164,8 @@ struct AdamStep : Buffers<T> {
   void run() {
     const std::size_t n = this->a.size();
     this->cpu.rows(ceil_div(n, optim::adam_chunk),
-                   optim::AdamUpdate<T>{this->c.data(), this->a.data(), this->b.data(), v.data(), n, T(0.9),
-                                        T(0.95), T(1e-7), T(0.9999), T(5e-4), T(1), T(1)});
+                   optim::AdamUpdate<T>{this->c.data(), this->a.data(), this->b.data(), v.data(), n, T(0.1),
+                                        T(0.05), T(1e-7), T(1e-4), T(5e-4), T(1), T(1)});
   }
   const std::vector<T>& result() { return this->c; }
   std::vector<T> v;

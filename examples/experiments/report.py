@@ -71,7 +71,7 @@ class Results:
         """Perplexity of one mixture of a step."""
         wanted = (ensemble, "none" if ensemble == "simple_average" else over or self.over)
         results = self.result(seed, step)["results"]
-        return next(r["perplexity"] for r in results if (r["ensemble"], r["posterior_over"]) == wanted)
+        return next(float(r["perplexity"]) for r in results if (r["ensemble"], r["posterior_over"]) == wanted)
 
     def mixed(
         self, seeds: list[int], domains: list[str], ensemble: str = "cached_prior", over: str = "", model: str = "demix"
@@ -80,7 +80,7 @@ class Results:
 
     def alone(self, seed: int, domain: str, model: str = "demix") -> dict[str, float]:
         """Perplexity of every expert alone on a domain."""
-        return {r["expert"]: r["perplexity"] for r in self.result(seed, mixture(domain, model))["single"]}
+        return {r["expert"]: float(r["perplexity"]) for r in self.result(seed, mixture(domain, model))["single"]}
 
     def own_expert(self, seeds: list[int], model: str = "demix") -> Table:
         """The old domains, each with its own expert."""

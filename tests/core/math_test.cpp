@@ -26,6 +26,18 @@ BOOST_AUTO_TEST_CASE(fast_exp_saturates_outside) {
   BOOST_TEST(std::isnan(fast_exp(std::numeric_limits<float>::quiet_NaN())));
 }
 
+BOOST_AUTO_TEST_CASE(not_a_number_stays_so_whatever_its_bits_are) {
+  for (const std::uint32_t bits :
+       {0x7fc00000u, 0xffc00000u, 0x7f800001u, 0x7fc00001u, 0x7fc000ffu, 0x7fffffffu, 0xffffffffu}) {
+    float x;
+    std::memcpy(&x, &bits, sizeof x);
+    BOOST_TEST(std::isnan(fast_exp(x)), bits);
+    BOOST_TEST(std::isnan(fast_tanh(x)), bits);
+    BOOST_TEST(std::isnan(gauss_error(x).erf), bits);
+    BOOST_TEST(std::isnan(gauss_error(x).exp_minus_square), bits);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(gauss_error_over_its_whole_range) {
   double worst = 0, worst_exponential = 0;
   for (float x = -12.0f; x <= 12.0f; x += 0.00003f) {

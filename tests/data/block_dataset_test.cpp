@@ -98,4 +98,21 @@ BOOST_FIXTURE_TEST_CASE(threads_read_side_by_side, TemporaryFolder) {
   for (const auto sum : sums) BOOST_TEST(sum == sums[0]);
 }
 
+BOOST_AUTO_TEST_CASE(padding_inside_a_text_is_refused_with_its_place) {
+  const test::TemporaryFolder folder;
+  {
+    data::TokenFileWriter writer(folder.path / "split", 10);
+    writer.add(std::vector<Token>{4, 5, 6, 7, pad_token, 8, 9, 4});
+    writer.finish();
+  }
+  const data::BlockDataset dataset(data::TokenFile(folder.path / "split", 10), 3);
+  std::vector<Token> source(3), target(3);
+  dataset.fill(0, source, target);
+  BOOST_CHECK_EXCEPTION(dataset.fill(1, source, target), Error, [](const Error& error) {
+    const std::string text = error.what();
+    return text.find("split.bin: token 4 is id 1, <pad>") != std::string::npos;
+  });
+  dataset.fill(2, source, target);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

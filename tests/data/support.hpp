@@ -67,12 +67,16 @@ inline void write_documents(const fs::path& prefix, const Documents& documents, 
   writer.finish();
 }
 
+/// Of any ids but padding, which no text holds.
 inline Documents random_documents(std::size_t count, std::size_t longest, Token vocabulary, unsigned seed) {
   std::mt19937 random(seed);
   Documents documents(count);
   for (auto& document : documents) {
     document.resize(random() % (longest + 1));
-    for (auto& token : document) token = static_cast<Token>(random() % static_cast<unsigned>(vocabulary));
+    for (auto& token : document) {
+      token = static_cast<Token>(random() % static_cast<unsigned>(vocabulary));
+      if (token == pad_token) token = eos_token;
+    }
   }
   return documents;
 }

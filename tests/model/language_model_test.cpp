@@ -309,20 +309,21 @@ BOOST_AUTO_TEST_CASE(bad_batches_and_bad_models_are_errors) {
 BOOST_AUTO_TEST_CASE(a_forgotten_vocabulary_and_lists_of_domains_that_are_none_are_refused_at_once) {
   const auto refused = [&](const ModelConfig& config, const std::vector<std::string>& domains,
                            const char* word) {
-    const auto mentions = [&](const UsageError& error) {
+    const auto mentions = [&](const Error& error) {
       return std::string(error.what()).find(word) != std::string::npos;
     };
-    BOOST_CHECK_EXCEPTION(Dense<Fp64>(cpu, config, domains, Seed{1}), UsageError, mentions);
-    BOOST_CHECK_EXCEPTION(Tagged<Fp64>(cpu, config, domains), UsageError, mentions);
-    BOOST_CHECK_EXCEPTION(Demix<Fp64>(cpu, config, domains), UsageError, mentions);
+    BOOST_CHECK_EXCEPTION(Dense<Fp64>(cpu, config, domains, Seed{1}), Error, mentions);
+    BOOST_CHECK_EXCEPTION(Tagged<Fp64>(cpu, config, domains), Error, mentions);
+    BOOST_CHECK_EXCEPTION(Demix<Fp64>(cpu, config, domains), Error, mentions);
   };
   ModelConfig forgotten = tiny_config();
   for (const std::size_t vocabulary : {0, 3}) {
     forgotten.vocabulary = vocabulary;
     refused(forgotten, three_domains, "set config.vocabulary");
   }
-  refused(tiny_config(), {}, "the list of domains is empty");
+  refused(tiny_config(), {}, "at least one domain");
   refused(tiny_config(), {"law", "code", "law"}, "'law' stands twice");
+  refused(tiny_config(), {"law", "co/de"}, "'co/de' cannot be a file name");
 }
 
 namespace {

@@ -137,7 +137,7 @@ BOOST_AUTO_TEST_CASE(a_layout_that_is_no_models_is_refused) {
       "two parameters are called 'a'");
   for (const std::string& name :
        {std::string(), std::string("."), std::string("b/c"), std::string("b\0c", 3)})
-    mentions(error_of(false, named(name)), "cannot be the name of a dataset");
+    mentions(error_of(false, named(name)), "cannot be that of a dataset");
   mentions(
       error_of(false, [](ParameterLayout& layout) { layout.shared.matrix("b", 0, 5, Initializer::zeros()); }),
       "'b' is empty: [0, 5]");

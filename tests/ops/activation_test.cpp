@@ -82,6 +82,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(huge_pre_activations, A, Activations) {
   BOOST_TEST(std::fabs(A::derivative(-1e4f)) < 1e-6f);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(not_a_number_stays_so_in_every_column, A, Activations) {
+  const std::size_t cols = 37;  // whole vectors and a rest
+  for (std::size_t at = 0; at < cols; ++at)
+    for (const float nan : {std::nanf(""), -std::nanf("")}) {
+      std::vector<float> x(cols, 1.0f), pre;
+      x[at] = nan;
+      const auto y = forward<A>(1, cols, x, std::vector<float>(cols, 0.0f), pre);
+      for (std::size_t c = 0; c < cols; ++c) BOOST_REQUIRE(std::isnan(y[c]) == (c == at));
+    }
+  BOOST_TEST(std::isnan(A::value(std::nan(""))));
+}
+
+BOOST_AUTO_TEST_CASE(relu_of_infinities) {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  BOOST_TEST(ops::Relu::value(-infinity) == 0.0f);
+  BOOST_TEST(ops::Relu::value(infinity) == infinity);
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(forward_and_backward_against_finite_differences, A, Activations) {
   const Threads threads(1);  // many small calls
   device::Cpu cpu;

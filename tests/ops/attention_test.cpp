@@ -212,4 +212,16 @@ BOOST_AUTO_TEST_CASE(shapes) {
   BOOST_CHECK_THROW(backward(out, qkv, out, logsumexp, wrong), Error);
 }
 
+BOOST_AUTO_TEST_CASE(not_a_number_in_any_key_reaches_every_query_that_sees_it) {
+  const ops::AttentionShape shape{1, 40, 1, 4};
+  for (std::size_t at = 0; at < shape.sequence_length; ++at)
+    for (const std::size_t part : {0u, 1u, 2u}) {  // q, k, v
+      auto qkv = random_qkv(shape);
+      qkv[at * 12 + part * 4 + 1] = std::nan("");
+      const Attention<float> a(shape, qkv);
+      const std::size_t last = part == 0 ? at + 1 : shape.sequence_length;
+      for (std::size_t t = at; t < last; ++t) BOOST_REQUIRE(std::isnan(a.out[t * 4 + 1]));
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

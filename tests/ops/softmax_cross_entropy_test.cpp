@@ -123,4 +123,17 @@ BOOST_AUTO_TEST_CASE(shapes) {
       Error);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(not_a_number_in_any_column_reaches_the_loss, T, Types) {
+  const std::size_t cols = 37;  // whole vectors and a rest
+  for (std::size_t at = 0; at < cols; ++at) {
+    std::vector<double> logits(cols, 1.0);
+    logits[at] = std::nan("");
+    const auto result = run<T>(cols, logits, {3});
+    BOOST_REQUIRE(std::isnan(result.losses[0]));
+    BOOST_REQUIRE(std::isnan(result.losses_again[0]));
+    for (const T g : result.gradient) BOOST_REQUIRE(std::isnan(g));
+    BOOST_REQUIRE(run<T>(cols, logits, {pad_token}).losses[0] == 0);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

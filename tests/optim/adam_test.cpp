@@ -92,6 +92,36 @@ BOOST_AUTO_TEST_CASE(many_updates_follow_the_reference_in_every_region_and_chunk
   BOOST_TEST(model.values().region(1)[0] == references.back().x, boost::test_tools::tolerance(1e-5));
 }
 
+BOOST_AUTO_TEST_CASE(rates_near_1_follow_the_reference) {
+  // What float makes of 1 - beta2: 1.0014e-5 for 0.99999, and 0 for 0.99999999.
+  for (const double beta2 : {0.0, 0.95, 0.99999, 0.99999999})
+    for (const double beta1 : {0.0, 0.9, 0.99999}) {
+      const std::size_t size = 100;
+      const optim::AdamSettings settings{beta1, beta2, 1e-7, 0.1};
+      ToyModel model(size);
+      optim::Adam<ToyModel> adam(model, settings);
+      auto gradients = model.make_arena();
+      std::vector<Reference> references;
+      for (std::size_t i = 0; i < size; ++i) {
+        model.values().region(0)[i] = 0.02f * static_cast<float>(i) - 1.01f;
+        references.push_back({settings, model.values().region(0)[i]});
+      }
+      for (int t = 1; t <= 30; ++t) {
+        for (std::size_t i = 0; i < size; ++i) {
+          const float g = static_cast<float>(0.5 + std::sin(0.7 * static_cast<double>(i) + t));
+          gradients.region(0)[i] = g;
+          references[i].step(static_cast<double>(g), 0.003, t);
+        }
+        adam.step(model, gradients, static_cast<std::uint64_t>(t), 0.003, 1.0);
+      }
+      double worst = 0;
+      for (std::size_t i = 0; i < size; ++i)
+        worst =
+            std::max(worst, std::fabs(static_cast<double>(model.values().region(0)[i]) - references[i].x));
+      BOOST_TEST(worst < 2e-6, "beta1 " << beta1 << ", beta2 " << beta2 << ": an error of " << worst);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(weight_decay_alone_shrinks) {
   ToyModel model(1);
   model.values().region(0)[0] = 1;

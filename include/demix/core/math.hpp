@@ -11,12 +11,13 @@
 
 namespace demix {
 
-/// e^x with a relative error below 3e-7 for x in [-87, 88]; outside, the value at the nearer end.
-/// Cody-Waite reduction by log 2, then the degree-5 Taylor-like polynomial of Cephes' expf.
+/// e^x with a relative error below 3e-7 for x in [-87, 88]; outside, the value at the nearer end; NaN for
+/// NaN. Cody-Waite reduction by log 2, then the degree-5 Taylor-like polynomial of Cephes' expf.
 DEMIX_HOST_DEVICE inline float fast_exp(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
-  constexpr float round_to_integer = 12582912.0f;  // 1.5 * 2^23
+  // 1.5 * 2^23 rounds to whole numbers; the exponent's bias on top makes the low bits those of 2^n.
+  constexpr float round_to_integer = 12582912.0f + 127.0f;
   const float shifted = std::fma(x, 1.44269504f, round_to_integer);
   const float n = shifted - round_to_integer;
   const float f = std::fma(n, 2.12194440e-4f, std::fma(n, -0.693359375f, x));
@@ -27,12 +28,12 @@ DEMIX_HOST_DEVICE inline float fast_exp(float x) {
   p = std::fma(p, f, 1.6666665459e-1f);
   p = std::fma(p, f, 5.0000001201e-1f);
   p = std::fma(p * f, f, f + 1.0f);
-  std::uint32_t exponent, bits;
-  std::memcpy(&exponent, &shifted, 4);
-  std::memcpy(&bits, &p, 4);
-  bits += exponent << 23;
-  std::memcpy(&p, &bits, 4);
-  return p;
+  std::uint32_t bits;
+  std::memcpy(&bits, &shifted, 4);
+  bits <<= 23;
+  float power;  // 2^n
+  std::memcpy(&power, &bits, 4);
+  return p * power;
 }
 DEMIX_HOST_DEVICE inline double fast_exp(double x) { return std::exp(x); }
 

@@ -27,7 +27,8 @@ class BlockDataset {
   const TokenFile& file() const { return file_; }
 
   /// Overwrites `source` and `target`, both [T], with block `block`; pad_token stands in both behind the
-  /// stream's end. Throws Error for a block that is not there, other lengths, and ids outside the vocabulary.
+  /// stream's end, and nowhere else. Throws Error for a block that is not there, other lengths, ids outside
+  /// the vocabulary, and padding inside the text.
   void fill(std::size_t block, std::span<Token> source, std::span<Token> target) const {
     require(block < blocks(), file_.path().string(), ": block ", block, " was asked for, there are ",
             blocks());
@@ -40,12 +41,23 @@ class BlockDataset {
       source[0] = eos_token;
     else
       file_.read(first - 1, source.first(1));
+    require_no_padding(first - (first > 0), source.first(1));
+    require_no_padding(first, target.first(length));
     std::copy_n(target.begin(), length - 1, source.begin() + 1);
     std::fill(source.begin() + static_cast<std::ptrdiff_t>(length), source.end(), pad_token);
     std::fill(target.begin() + static_cast<std::ptrdiff_t>(length), target.end(), pad_token);
   }
 
  private:
+  /// Of tokens [first, first + tokens.size()) of the stream.
+  void require_no_padding(std::size_t first, std::span<const Token> tokens) const {
+    const auto padding = std::find(tokens.begin(), tokens.end(), pad_token);
+    require(padding == tokens.end(), file_.path().string(), ": token ",
+            first + static_cast<std::size_t>(padding - tokens.begin()), " is id ", pad_token,
+            ", <pad>, which no text holds: was this data-bin written for another order of "
+            "reserved symbols? Prepare the data again");
+  }
+
   TokenFile file_;
   std::size_t block_length_;
 };

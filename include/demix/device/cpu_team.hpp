@@ -30,6 +30,7 @@ struct CpuTeam {
   }
 
   /// The maximum of f(i) over [0, n), minus infinity for n = 0, on every thread of the team.
+  /// What is NaN may be passed over.
   template <class F>
   DEMIX_HOST_DEVICE auto max(std::size_t n, F f) {
     using T = decltype(f(n));

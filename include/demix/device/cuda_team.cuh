@@ -31,6 +31,7 @@ struct CudaTeam {
   }
 
   /// The maximum of f(i) over [0, n), minus infinity for n = 0, on every thread. Synchronises the block.
+  /// What is NaN may be passed over.
   template <class F>
   __device__ auto max(std::size_t n, F f) {
     using T = decltype(f(n));

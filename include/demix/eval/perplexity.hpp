@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "demix/data/batcher.hpp"
@@ -28,7 +29,7 @@ inline std::size_t default_sequences(std::size_t block_length) {
 
 /// Scores the first `max_batches` batches (0: all) of `sequences` blocks each, as text of `domain`: that
 /// chooses the expert, or the domain token. `poll` is called before each batch; what it throws ends the
-/// scoring. Throws Error when the losses are not finite.
+/// scoring. Throws Error when there is no target or a loss is not finite.
 template <class Model, class Poll = void (*)()>
 Score evaluate(
     Model& model, const data::BlockDataset& dataset, DomainId domain, std::size_t sequences,
@@ -40,11 +41,19 @@ Score evaluate(
     const Batch batch = data::evaluation_batch(dataset, b * sequences, sequences, domain);
     for (const auto loss : model.token_losses(batch)) score.loss_sum += static_cast<double>(loss);
     score.tokens += batch.target_tokens();
+    require(std::isfinite(score.loss_sum), dataset.file().path().string(), ", batch ", b + 1,
+            ": scored as domain '", model.domains()[static_cast<std::size_t>(index(domain))],
+            "', the loss is not finite: the model's parameters are not all finite");
   }
   score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  require(std::isfinite(score.loss_sum), "evaluation as domain '",
-          model.domains()[static_cast<std::size_t>(index(domain))], "': the loss is not finite");
+  require(score.tokens > 0, dataset.file().path().string(), ": no token to score");
   return score;
+}
+
+/// A perplexity as a JSON value: a number, or "inf" where e^loss is more than a double holds, which JSON has
+/// no number for.
+inline nlohmann::json perplexity_json(double perplexity) {
+  return std::isfinite(perplexity) ? nlohmann::json(perplexity) : nlohmann::json("inf");
 }
 
 /// The mean of perplexities, every domain counting the same.

@@ -1,11 +1,11 @@
 #pragma once
 // The language model: embedding, blocks, final norm, output projection, loss; composed from policies.
 
-#include <algorithm>
 #include <deque>
 #include <string>
 #include <vector>
 
+#include "demix/core/domain_name.hpp"
 #include "demix/core/precision.hpp"
 #include "demix/model/batch.hpp"
 #include "demix/model/block.hpp"
@@ -34,12 +34,13 @@ class LanguageModel {
 
   /// `config.vocabulary` counts the dictionary alone; the conditioning's tokens are added here. Values are
   /// zero, to be loaded. The device must outlive the model. Throws UsageError for a configuration that is not
-  /// a model.
+  /// a model, and Error for names of domains that cannot be (core/domain_name.hpp), and for parameters that
+  /// policies declare wrongly (validate() of parameters.hpp).
   LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains)
       : device_(&device),
         dictionary_size_(config.vocabulary),
         config_(with_vocabulary(std::move(config), domains.size())),
-        domains_(distinct(std::move(domains))),
+        domains_(checked(std::move(domains))),
         embedding_(device, layout_, config_),
         blocks_(make_blocks(layout_, config_)),
         final_norm_(layout_, "decoder.layer_norm", config_),
@@ -158,11 +159,8 @@ class LanguageModel {
     return config;
   }
 
-  static std::vector<std::string> distinct(std::vector<std::string> domains) {
-    if (domains.empty()) throw UsageError("model: the list of domains is empty; expected at least one name");
-    for (auto name = domains.begin(); name != domains.end(); ++name)
-      if (std::find(domains.begin(), name, *name) != name)
-        throw UsageError(concat("model: domain '", *name, "' stands twice in the list of domains"));
+  static std::vector<std::string> checked(std::vector<std::string> domains) {
+    require_domain_names(domains);
     return domains;
   }
 

@@ -27,7 +27,7 @@ struct Relu {
   static constexpr const char* name = "relu";
   template <class T>
   DEMIX_HOST_DEVICE static T value(T x) {
-    return x > T(0) ? x : T(0);
+    return x < T(0) ? T(0) : x;  // NaN stays NaN
   }
   template <class T>
   DEMIX_HOST_DEVICE static T derivative(T x) {

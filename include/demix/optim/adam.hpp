@@ -21,29 +21,30 @@ struct AdamSettings {
 
 inline constexpr std::size_t adam_chunk = 16384;
 
-/// With g the gradient times gradient_scale: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
-/// x = x (1 - lr decay) - step m / (sqrt(v) inverse_root + eps), for one chunk.
+/// With g the gradient times gradient_scale: m = (m - gain1 m) + gain1 g, v = (v - gain2 v) + gain2 g^2,
+/// x -= decay x + step m / (sqrt(v) inverse_root + eps), for one chunk. The small numbers 1 - beta and lr
+/// times the weight decay come as such: T may not tell 1 - them from 1.
 template <class T>
 struct AdamUpdate {
   T* x;
   const T* gradient;
   T *m, *v;
   std::size_t size;
-  T beta1, beta2, eps, keep, step, inverse_root, gradient_scale;
+  T gain1, gain2, eps, decay, step, inverse_root, gradient_scale;
 
   template <class Team>
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t chunk) const {
     const std::size_t first = chunk * adam_chunk, rest = size - first;
     T *xc = x + first, *mc = m + first, *vc = v + first;
     const T* gc = gradient + first;
-    const T b1 = beta1, b2 = beta2, e = eps, k = keep, s = step, root = inverse_root, scale = gradient_scale;
+    const T g1 = gain1, g2 = gain2, e = eps, d = decay, s = step, root = inverse_root, scale = gradient_scale;
     team.for_each(rest < adam_chunk ? rest : adam_chunk, [=](std::size_t i) {
       const T g = gc[i] * scale;
-      const T first_moment = b1 * mc[i] + (T(1) - b1) * g;
-      const T second_moment = b2 * vc[i] + (T(1) - b2) * g * g;
+      const T first_moment = (mc[i] - g1 * mc[i]) + g1 * g;
+      const T second_moment = (vc[i] - g2 * vc[i]) + g2 * g * g;
       mc[i] = first_moment;
       vc[i] = second_moment;
-      xc[i] = xc[i] * k - s * first_moment / (std::sqrt(second_moment) * root + e);
+      xc[i] -= d * xc[i] + s * first_moment / (std::sqrt(second_moment) * root + e);
     });
   }
 };
@@ -74,18 +75,20 @@ class Adam {
   /// `gradient_scale`.
   void step(Model& model, const Arena& gradients, std::uint64_t update, double learning_rate,
             double gradient_scale) {
-    const double t = static_cast<double>(update);
-    const double correction1 = 1 - std::pow(settings_.beta1, t),
-                 correction2 = 1 - std::pow(settings_.beta2, t);
+    // 1 - beta^t, which for a beta near 1 loses its digits when it is computed as such.
+    const auto correction = [update](double beta) {
+      return -std::expm1(static_cast<double>(update) * std::log(beta));
+    };
     using T = typename Arena::value_type;
     for (const auto& [region, first, count] : trained_) {
       model.device().rows(
           ceil_div(count, adam_chunk),
           AdamUpdate<T>{model.values().region(region).data() + first, gradients.region(region).data() + first,
                         first_moment_.region(region).data() + first,
-                        second_moment_.region(region).data() + first, count, T(settings_.beta1),
-                        T(settings_.beta2), T(settings_.eps), T(1 - learning_rate * settings_.weight_decay),
-                        T(learning_rate / correction1), T(1 / std::sqrt(correction2)), T(gradient_scale)});
+                        second_moment_.region(region).data() + first, count, T(1 - settings_.beta1),
+                        T(1 - settings_.beta2), T(settings_.eps), T(learning_rate * settings_.weight_decay),
+                        T(learning_rate / correction(settings_.beta1)),
+                        T(1 / std::sqrt(correction(settings_.beta2))), T(gradient_scale)});
     }
   }
 
