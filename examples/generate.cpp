@@ -186,7 +186,7 @@ bool parse_options(int argc, char** argv, GenerateOptions& options) {
     ("expert", text(expert, "NAME"), "continue by this expert alone (of a domain-token model: behind this token), or CHECKPOINT:NAME, one from another checkpoint with the same body")
     ("experts", text(experts, "A,B,..."), "mix these only, each as --expert names one, with =NEW behind it to name it otherwise (default: all)")
     ("prior", text(options.prior, "P,P,...|FILE"), "how probable each expert is before the prompt, in their order, or the --output of demix-mix --mode estimate (default: all alike)")
-    ("posterior", text(posterior, "NAME")->default_value("prefix"), "what the posterior of a token looks at: prefix, the prompt and all tokens so far; previous_token, the one before it")
+    ("posterior", text(posterior, "NAME")->default_value(eval::name_of(eval::default_posterior)), "what the posterior of a token looks at: prefix, the prompt and all tokens so far; previous_token, the one before it")
     ("show-posterior", po::bool_switch(&options.show_posterior), "a line per token: what the posterior was when it was drawn")
     ("max-tokens", whole<std::size_t>(options.settings.max_tokens, 1, most_draws)->default_value(200), "tokens of each text, without the prompt")
     ("temperature", not_negative(options.sampler.temperature)->default_value(1), "sharper below 1, flatter above; 0: always the most probable token")

@@ -216,7 +216,7 @@ bool parse_options(int argc, char** argv, MixOptions& options) {
     ("split", text(options.split, "NAME"), "train, valid or test")
     ("ensemble", text(ensembles, "A,B,..."), "one or more of simple_average (no posterior), uniform_prior, updating_prior "
      "(the moving average of the posteriors so far, a new batch weighs 0.3) and cached_prior (--prior)")
-    ("posterior", text(posteriors, "A,B")->default_value("previous_token"), "what the posterior of a token looks at: prefix, all tokens before it in "
+    ("posterior", text(posteriors, "A,B")->default_value(eval::name_of(eval::default_posterior)), "what the posterior of a token looks at: prefix, all tokens before it in "
      "its sequence; previous_token, the one before it; or both")
     ("prior", text(options.prior, "P,P,...|FILE"), "for cached_prior: probabilities in the order of the experts, or the --output of an estimate")
     ("experts", text(experts, "A,B,..."), "mix these only: NAME, or CHECKPOINT:NAME from another checkpoint with the same body; "

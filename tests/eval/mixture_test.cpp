@@ -407,8 +407,7 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error) {
 
 BOOST_AUTO_TEST_CASE(the_estimate_is_the_last_average_with_the_updating_prior) {
   Fixture f;
-  const auto expected =
-      directly(Ensemble::updating_prior, PosteriorOver::prefix, uniform_prior(3), 1).averages;
+  const auto expected = directly(Ensemble::updating_prior, default_posterior, uniform_prior(3), 1).averages;
   check_close(estimate_posterior(f.model, f.dataset(), 1, 0), expected.back(), 1e-6);
   check_close(estimate_posterior(f.model, f.dataset(), 1, 2), expected[1], 1e-6);
 }

@@ -66,8 +66,17 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_with_the_domain) {
   }
   const data::BlockDataset dataset(data::TokenFile(folder.path / "split", 100), 4);
   BOOST_CHECK_EXCEPTION(eval::evaluate(model, dataset, DomainId(1), 1), Error, [](const Error& error) {
-    return std::string(error.what()).find("'b'") != std::string::npos;
+    const std::string text = error.what();
+    return text.find("split.bin, batch 1: scored as domain 'b'") != std::string::npos;
   });
+}
+
+BOOST_AUTO_TEST_CASE(one_that_overflows_is_a_string_in_json) {
+  BOOST_TEST(eval::perplexity_json(12.5).dump() == "12.5");
+  const eval::Score hopeless{800.0 * 3, 3, 1};
+  BOOST_TEST(hopeless.loss() == 800.0);
+  BOOST_TEST(eval::perplexity_json(hopeless.perplexity()).dump() == "\"inf\"");
+  BOOST_TEST(eval::perplexity_json(eval::average_perplexity({{1, 1, 1}, hopeless})).dump() == "\"inf\"");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

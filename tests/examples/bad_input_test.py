@@ -86,6 +86,7 @@ class WrongData(programs.ProgramTest):
             ("odd bytes", tokens, whole_tokens[:-1]),
             ("no tokens", tokens, b""),
             ("token outside the vocabulary", tokens, struct.pack("<H", 120) * (len(whole_tokens) // 2)),
+            ("nothing but padding", tokens, struct.pack("<H", 1) * (len(whole_tokens) // 2)),
         ]
         for name, path, contents in cases:
             with self.subTest(name):

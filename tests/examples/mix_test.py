@@ -115,6 +115,10 @@ class Mixing(MixTest):
         stranger = self.folder / "stranger" / "checkpoint_last"
         self.refuse(1, "decoder.", arguments=["--experts", f"alpha,{stranger}:beta", "--ensemble", "uniform_prior"])
 
+    def test_the_posterior_is_that_of_adapt_and_generate_where_nothing_is_said(self):
+        result = self.mix("--ensemble", "uniform_prior")["results"][0]
+        self.assertEqual(result["posterior_over"], "prefix")
+
     def test_the_most_probable_experts(self):
         whole = self.mix("--ensemble", "uniform_prior")["results"][0]
         one = self.mix("--ensemble", "uniform_prior", "--top-k", 1, "--first-segment", 4)
@@ -157,6 +161,19 @@ class Mixing(MixTest):
         self.refuse(1, "--output", arguments=["--ensemble", "uniform_prior", "--output", self.folder / "no" / "x"])
         (self.data / "dict.txt").write_text((self.data / "dict.txt").read_text().replace("7 1", "700 1"))
         self.refuse(1, "fingerprint", arguments=["--ensemble", "uniform_prior"])
+
+    def test_padding_inside_a_text_is_refused_by_eval_and_mix_alike(self):
+        tokens = self.data / "beta" / "test_beta.bin"
+        whole = tokens.read_bytes()
+        half = len(whole) // 4 * 2
+        for contents, place in ((whole[:half] + b"\1\0" + whole[half + 2 :], f"token {half // 2}"),
+                                (b"\1\0" * (len(whole) // 2), "token 0")):
+            tokens.write_bytes(contents)
+            words = ("test_beta.bin", place, "<pad>")
+            self.refuse(1, *words, arguments=["--ensemble", "uniform_prior"])
+            done = run("demix-eval", self.data, self.checkpoint, "--domain", "beta")
+            self.assert_fails(done, 1, *words)
+            self.assertNotIn("nan", done.stdout)
 
     def test_without_gnuplot(self):
         done = run("demix-mix", self.data, self.checkpoint, "--domain", "beta", "--ensemble", "uniform_prior",

@@ -122,6 +122,17 @@ BOOST_AUTO_TEST_CASE(rates_near_1_follow_the_reference) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(an_eps_that_float_rounds_to_0_leaves_a_parameter_without_gradient_alone) {
+  ToyModel model(2);
+  model.values().region(0)[0] = 1;
+  optim::Adam<ToyModel> adam(model, {0.9, 0.95, 1e-50, 0});
+  auto gradients = model.make_arena();
+  gradients.region(0)[1] = 1;
+  adam.step(model, gradients, 1, 0.5, 1.0);
+  BOOST_TEST(model.values().region(0)[0] == 1.0f);
+  BOOST_TEST(model.values().region(0)[1] == -0.5f, boost::test_tools::tolerance(1e-6f));
+}
+
 BOOST_AUTO_TEST_CASE(weight_decay_alone_shrinks) {
   ToyModel model(1);
   model.values().region(0)[0] = 1;

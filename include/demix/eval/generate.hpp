@@ -17,7 +17,7 @@ namespace demix::eval {
 struct GenerateSettings {
   std::vector<DomainId> experts{DomainId{0}};  // E of the model's domains, all different
   std::vector<double> prior{1};                // [E], probabilities
-  PosteriorOver over = PosteriorOver::prefix;
+  PosteriorOver over = default_posterior;
   std::size_t max_tokens = 200;      // of each text
   bool stop_at_document_end = true;  // </s> is a text's last token
   bool cache = true;                 // of keys and values; without, every token costs a whole context

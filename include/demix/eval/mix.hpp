@@ -174,8 +174,8 @@ void mix(Model& model, const data::BlockDataset& dataset, const MixSettings& set
 }
 
 /// The moving average of the posterior over all domains of the model on a split's first batches (0: all),
-/// with the updating prior and the whole prefix: what a cached prior is, and how the most fitting expert is
-/// found.
+/// with the updating prior and default_posterior, as demix-mix --mode estimate computes it: what a cached
+/// prior is, and how the most fitting expert is found.
 template <class Model>
 std::vector<double> estimate_posterior(Model& model, const data::BlockDataset& dataset, std::size_t sequences,
                                        std::size_t max_batches) {
@@ -185,7 +185,7 @@ std::vector<double> estimate_posterior(Model& model, const data::BlockDataset& d
   settings.sequences = sequences;
   settings.max_batches = max_batches;
   std::vector<Mixture> mixtures{
-      Mixture(Ensemble::updating_prior, PosteriorOver::prefix, uniform_prior(settings.experts.size()))};
+      Mixture(Ensemble::updating_prior, default_posterior, uniform_prior(settings.experts.size()))};
   mix(model, dataset, settings, mixtures, [](const ExpertLosses&) {});
   return mixtures.front().average_posterior();
 }

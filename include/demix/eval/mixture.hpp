@@ -19,6 +19,10 @@ namespace demix::eval {
 /// alone, which is what the released code computes; or nothing, so that it stays the prior.
 enum class PosteriorOver { nothing, previous_token, prefix };
 
+/// What demix-mix, demix-generate and the choice of an adaptation's start look at where nothing else is said:
+/// docs/mixing.md has the measurements.
+inline constexpr PosteriorOver default_posterior = PosteriorOver::prefix;
+
 /// Throws UsageError unless `name` is prefix or previous_token.
 inline PosteriorOver posterior_over(const std::string& option, const std::string& name) {
   return require_one_of(option, name, {"prefix", "previous_token"}) == "prefix"

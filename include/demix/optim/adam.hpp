@@ -1,8 +1,10 @@
 #pragma once
 // Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), over spans of regions.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "demix/core/host_device.hpp"
@@ -80,13 +82,16 @@ class Adam {
       return -std::expm1(static_cast<double>(update) * std::log(beta));
     };
     using T = typename Arena::value_type;
+    // An eps that T would round to 0 would make 0 / 0 of a parameter that never had a gradient.
+    const T eps =
+        settings_.eps > 0 ? std::max(static_cast<T>(settings_.eps), std::numeric_limits<T>::min()) : T(0);
     for (const auto& [region, first, count] : trained_) {
       model.device().rows(
           ceil_div(count, adam_chunk),
           AdamUpdate<T>{model.values().region(region).data() + first, gradients.region(region).data() + first,
                         first_moment_.region(region).data() + first,
                         second_moment_.region(region).data() + first, count, T(1 - settings_.beta1),
-                        T(1 - settings_.beta2), T(settings_.eps), T(learning_rate * settings_.weight_decay),
+                        T(1 - settings_.beta2), eps, T(learning_rate * settings_.weight_decay),
                         T(learning_rate / correction(settings_.beta1)),
                         T(1 / std::sqrt(correction(settings_.beta2))), T(gradient_scale)});
     }
