@@ -270,10 +270,9 @@ BOOST_AUTO_TEST_CASE(only_a_prior_of_0_is_0) {
   BOOST_TEST(probability(-5000) == least);
   for (const auto& prior : {normalized_prior({1, 1e-320, 0}, 3), normalized_prior({1e300, 1e-300, 0}, 3)}) {
     BOOST_TEST(prior[0] == 1.0);
-    BOOST_TEST(prior[1] == least);
+    BOOST_TEST(prior[1] > 0.0);
     BOOST_TEST(prior[2] == 0.0);
   }
-  check_close(normalized_prior({1e308, 1e308}, 2), {0.5, 0.5}, exact);
 }
 
 BOOST_AUTO_TEST_CASE(the_most_probable_experts_are_told_apart_beyond_a_double) {

@@ -185,7 +185,7 @@ BOOST_AUTO_TEST_CASE(a_last_save_that_fails_is_an_error) {
   BOOST_TEST(fs::read_symlink(run / "checkpoint_last") == "checkpoint_2");
 }
 
-BOOST_AUTO_TEST_CASE(an_update_without_target_tokens_is_refused) {
+BOOST_AUTO_TEST_CASE(text_of_padding_alone_is_refused) {
   Setting setting;
   for (const auto& domain : domains) {
     data::TokenFileWriter writer(setting.data() / domain / "train", 11);
@@ -193,7 +193,7 @@ BOOST_AUTO_TEST_CASE(an_update_without_target_tokens_is_refused) {
     writer.finish();
   }
   const auto error = error_of([&] { setting.train(setting.folder.path / "run"); });
-  BOOST_TEST(mentions(error, {"update 1", "no target token", "padding"}));
+  BOOST_TEST(mentions(error, {"train.bin", "is id 1, <pad>, which no text holds"}));
 }
 
 BOOST_AUTO_TEST_CASE(a_perplexity_that_overflows_ends_the_run_with_its_place) {

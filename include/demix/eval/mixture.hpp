@@ -68,15 +68,15 @@ inline std::vector<double> logs(std::span<const double> p) {
 /// negative, not all zero.
 inline std::vector<double> normalized_prior(std::vector<double> prior, std::size_t experts) {
   require(prior.size() == experts, "a prior of ", prior.size(), " numbers for ", experts, " experts");
-  double highest = 0, sum = 0;
+  double sum = 0;
   for (const double p : prior) {
     require(std::isfinite(p) && p >= 0, "a prior of ", p, ": expected probabilities");
-    highest = std::max(highest, p);
+    sum += p;
   }
-  require(highest > 0, "a prior that is 0 for every expert");
-  for (const double p : prior) sum += p / highest;
+  require(sum > 0, "a prior that is 0 for every expert");
+  require(std::isfinite(sum), "a prior whose sum overflows: expected probabilities");
   for (double& p : prior)
-    if (p > 0) p = std::max(p / highest / sum, std::numeric_limits<double>::min());
+    if (p > 0) p = std::max(p / sum, std::numeric_limits<double>::denorm_min());
   return prior;
 }
 
