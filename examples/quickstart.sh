@@ -49,7 +49,7 @@ while [[ $# -gt 0 ]]; do
   case "$1" in
     --help | -h) usage; exit 0 ;;
     --data | --minutes | --output)
-      [[ $# -ge 2 ]] || wrong_usage "$1 needs a value"
+      [[ $# -ge 2 && -n $2 && $2 != --* ]] || wrong_usage "$1 needs a value"
       case "$1" in
         --data) text=$2 ;;
         --minutes) minutes=$2 ;;

@@ -182,6 +182,8 @@ class Script(unittest.TestCase):
             (["--data", "/nonexistent"], "is not a folder"),
             (["--data", str(self.root / "bin")], "has 0 domains"),
             (["--output"], "needs a value"),
+            (["--output", "--data"], "needs a value"),
+            (["--output", ""], "needs a value"),
             (["--speed", "1"], "unknown option '--speed'"),
         ):
             done = self.run_script(*arguments)
