@@ -4,9 +4,7 @@
 //
 // prints a table of documents, bytes and tokens per domain and split, which data-bin/summary.json repeats.
 
-#include <csignal>
-#include <iostream>
-
+#include "demix/core/output_file.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/core/stop_signal.hpp"
 #include "demix/data/decode.hpp"
@@ -34,8 +32,8 @@ int body(int argc, char** argv) {
     const auto data_bin = std::filesystem::absolute(*options.decode).parent_path().parent_path();
     const auto prefix =
         settings.document_prefix ? *settings.document_prefix : data::document_prefix_of(data_bin);
-    data::decode_split(*options.decode, data::Vocabulary(vocabulary_of(data_bin, settings)), prefix,
-                       std::cout);
+    demix::OutputFile out("/dev/stdout");
+    data::decode_split(*options.decode, data::Vocabulary(vocabulary_of(data_bin, settings)), prefix, out);
   } else {
     demix::StopSignal stop("demix-prepare");
     stop.defer("what was begun is removed");
@@ -47,6 +45,5 @@ int body(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows too large is an error like a full disk
   return demix::run_program("demix-prepare", [&] { return body(argc, argv); });
 }

@@ -6,10 +6,12 @@
 // perplexity.
 
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "demix/core/json_text.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/output_file.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
@@ -62,25 +64,32 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
                                 {"step", metadata.step},
                                 {"split", options.split},
                                 {"results", nlohmann::ordered_json::array()}};
+  // All texts are opened first: one that is missing is noticed before the others are scored.
+  std::vector<DomainId> scored_as;
+  std::vector<data::BlockDataset> datasets;
+  for (const auto& domain : domains) {
+    scored_as.push_back(conditioning_domain(model, options, domain));
+    datasets.push_back(
+        data::open_split(options.data, domain, options.split, dictionary.size(), model.text_length()));
+  }
   std::vector<eval::Score> scores;
   std::printf("%-16s %-16s %12s %10s %12s %10s\n", "domain", "scored as", "perplexity", "loss", "tokens",
               "tokens/s");
-  for (const auto& domain : domains) {
-    const DomainId as = conditioning_domain(model, options, domain);
+  for (std::size_t d = 0; d < domains.size(); ++d) {
+    const auto& domain = domains[d];
+    const DomainId as = scored_as[d];
     const bool conditioned = Model::has_experts || Model::prefix_length > 0;
     const std::string as_name = conditioned ? model.domains()[static_cast<std::size_t>(index(as))] : "-";
-    const auto dataset =
-        data::open_split(options.data, domain, options.split, dictionary.size(), model.text_length());
     const auto sequences =
         options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());
     require_memory<UsageError>(
-        least_batch_bytes(model.config(), static_cast<double>(std::min(sequences, dataset.blocks())), 1),
+        least_batch_bytes(model.config(), static_cast<double>(std::min(sequences, datasets[d].blocks())), 1),
         "--batch-size ", sequences, ": scoring");
-    const auto score = eval::evaluate(model, dataset, as, sequences, options.max_batches);
+    const auto score = eval::evaluate(model, datasets[d], as, sequences, options.max_batches);
     scores.push_back(score);
     std::printf("%-16s %-16s %12.4f %10.4f %12zu %10.0f\n", domain.c_str(), as_name.c_str(),
                 score.perplexity(), score.loss(), score.tokens, score.tokens_per_second());
-    std::fflush(stdout);
+    flush_standard_output();
     nlohmann::ordered_json row{{"domain", domain}};
     if (conditioned) row[Model::has_experts ? "expert" : "domain_token"] = as_name;
     row["perplexity"] = eval::perplexity_json(score.perplexity());
@@ -121,15 +130,15 @@ int body(int argc, char** argv) {
   demix::require_one_of("--split", options.split, {"train", "valid", "test"});
   use_threads(options.threads);
 
+  std::optional<demix::OutputFile> json;
+  if (values.count("json")) json.emplace(options.json, "--json");
   demix::device::Cpu device;
   const auto result = demix::eval::with_model(
       device, options.checkpoint,
       [&](auto& model, const auto& metadata) { return evaluate(model, metadata, options); });
-  if (!options.json.empty()) {
-    std::ofstream out(options.json);
-    out << result.dump(2) << "\n";
-    out.close();
-    demix::require(out.good(), "--json: cannot write '", options.json, "'");
+  if (json) {
+    json->write(demix::json_text(result, 2) + "\n");
+    json->commit();
   }
   return 0;
 }

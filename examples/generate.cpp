@@ -9,8 +9,11 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "demix/core/json_text.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/output_file.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
@@ -75,7 +78,7 @@ std::string bytes_of(const data::Vocabulary& vocabulary, const eval::TextToken& 
 /// `experts` are none for a model that has none.
 template <class Model>
 void generate(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& experts,
-              const GenerateOptions& options) {
+              const GenerateOptions& options, std::optional<OutputFile>& json) {
   const data::Vocabulary vocabulary(data::VocabularyFiles::in(options.data));
   const auto fingerprint = vocabulary.dictionary().fingerprint();
   require(fingerprint == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
@@ -99,12 +102,6 @@ void generate(Model& model, const checkpoint::Metadata& metadata, const std::vec
         "--batch-size ", options.batch_size, ": generating");
   const eval::Sampler sampler(options.sampler, drawable(vocabulary));
   const auto prompts = encode(vocabulary, options);
-  std::ofstream out;
-  if (!options.json.empty()) {
-    out.open(options.json);
-    require(out.good(), "--json: cannot write '", options.json, "'");
-  }
-
   const PosteriorBar bar(names);
   TextPrinter printer(starts_of(options), options.show_posterior ? &bar : nullptr);
   std::vector<std::string> continuations(prompts.size());
@@ -136,7 +133,7 @@ void generate(Model& model, const checkpoint::Metadata& metadata, const std::vec
       printer.add(i, bytes, next.posterior, next.last);
     });
   }
-  if (options.json.empty()) return;
+  if (!json) return;
   for (std::size_t i = 0; i < prompts.size(); ++i) texts[i]["text"] = eval::to_utf8(continuations[i]);
   nlohmann::ordered_json result{{"checkpoint", options.checkpoint}, {"experiment", metadata.experiment}};
   if (!names.empty()) result["experts"] = names;
@@ -145,9 +142,8 @@ void generate(Model& model, const checkpoint::Metadata& metadata, const std::vec
     result["prior"] = settings.prior;
   }
   result["texts"] = texts;
-  out << result.dump(2) << "\n";
-  out.close();
-  require(out.good(), "--json: cannot write '", options.json, "'");
+  json->write(json_text(result, 2) + "\n");
+  json->commit();
 }
 
 /// A prompt per line.
@@ -163,7 +159,8 @@ void read_prompts(const std::string& path, std::vector<std::string>& prompts) {
           "' has no line; expected a prompt per line");
 }
 
-bool parse_options(int argc, char** argv, GenerateOptions& options) {
+/// Also creates the file of --json. Throws UsageError, and Error for a file that cannot be read or written.
+bool parse_options(int argc, char** argv, GenerateOptions& options, std::optional<OutputFile>& json) {
   using namespace option;
   CommandLine line{
       "demix-generate CHECKPOINT --data DIR [--prompt TEXT]... [options]",
@@ -219,6 +216,7 @@ bool parse_options(int argc, char** argv, GenerateOptions& options) {
         "--temperature 0 always takes the most probable token: --top-k, --top-p, --seed and --samples "
         "change nothing");
   use_threads(thread_count);
+  if (values.count("json")) json.emplace(options.json, "--json");
   return true;
 }
 
@@ -227,18 +225,20 @@ bool parse_options(int argc, char** argv, GenerateOptions& options) {
 int main(int argc, char** argv) {
   return run_program("demix-generate", [&] {
     GenerateOptions options;
-    if (!parse_options(argc, argv, options)) return 0;
+    std::optional<OutputFile> json;
+    if (!parse_options(argc, argv, options, json)) return 0;
     device::Cpu device;
     const auto path = resolve(options.checkpoint);
     const auto experiment = checkpoint::read_metadata(path).experiment;
     if (options.experts.empty() && (experiment == "dense" || experiment == "unbalanced"))
-      eval::with_model(device, path,
-                       [&](auto& model, const auto& metadata) { generate(model, metadata, {}, options); });
+      eval::with_model(device, path, [&](auto& model, const auto& metadata) {
+        generate(model, metadata, {}, options, json);
+      });
     else
       eval::with_experts(
           device, path, options.experts,
           [&](auto& model, const auto& metadata, const auto& experts) {
-            generate(model, metadata, experts, options);
+            generate(model, metadata, experts, options, json);
           },
           options.single_expert ? "--expert" : "--experts");
     return 0;

@@ -8,11 +8,13 @@
 #include "demix/eval/mix.hpp"
 
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "demix/core/json_text.hpp"
 #include "demix/core/live_line.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/output_file.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
@@ -93,6 +95,18 @@ void print_table(const std::vector<eval::Mixture>& mixtures, const std::vector<s
   }
 }
 
+/// A line of --output.
+nlohmann::ordered_json line_of(const eval::Mixture& mixture, std::size_t batch,
+                               const std::vector<std::string>& experts) {
+  return {{"ensemble", eval::name_of(mixture.ensemble())},
+          {"posterior_over", eval::name_of(mixture.over())},
+          {"batch", batch},
+          {"experts", experts},
+          {"ppl", eval::perplexity_json(mixture.perplexity())},
+          {"posterior", mixture.batch_posteriors().back()},
+          {"exp_avg_posterior", mixture.average_posterior()}};
+}
+
 nlohmann::ordered_json result_of(const std::vector<eval::Mixture>& mixtures,
                                  const std::vector<std::string>& experts, const Singles& singles) {
   auto results = nlohmann::ordered_json::array(), single = nlohmann::ordered_json::array();
@@ -112,9 +126,14 @@ nlohmann::ordered_json result_of(const std::vector<eval::Mixture>& mixtures,
       {"tokens", mixtures.front().tokens()}, {"experts", experts}, {"results", results}, {"single", single}};
 }
 
+/// The files that a run writes, created before its work.
+struct MixOutputs {
+  std::optional<OutputFile> output, json, plot;
+};
+
 template <class Model>
 void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& expert_ids,
-         const MixOptions& options) {
+         const MixOptions& options, MixOutputs& outputs) {
   const auto dictionary = data::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
   require(dictionary.fingerprint() == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
           " (fingerprint ", dictionary.fingerprint(), ") is not the one that ", options.checkpoint,
@@ -143,11 +162,6 @@ void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<D
 
   auto mixtures = mixtures_of(options, experts);
   Singles singles(experts.size());
-  std::ofstream output;
-  if (!options.output.empty()) {
-    output.open(options.output);
-    require(output.good(), "--output: cannot write '", options.output, "'");
-  }
   const std::size_t blocks = (dataset.blocks() + settings.sequences - 1) / settings.sequences,
                     batches = settings.max_batches ? std::min(settings.max_batches, blocks) : blocks;
   std::size_t batch = 0;
@@ -155,46 +169,36 @@ void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<D
   eval::mix(model, dataset, settings, mixtures, [&](const eval::ExpertLosses& losses) {
     if (settings.top_k == 0) singles.add(losses);
     ++batch;
-    for (const auto& m : mixtures)
-      if (output.is_open())
-        output << nlohmann::ordered_json{{"ensemble", eval::name_of(m.ensemble())},
-                                         {"posterior_over", eval::name_of(m.over())},
-                                         {"batch", batch},
-                                         {"experts", experts},
-                                         {"ppl", eval::perplexity_json(m.perplexity())},
-                                         {"posterior", m.batch_posteriors().back()},
-                                         {"exp_avg_posterior", m.average_posterior()}}
-                      .dump()
-               << std::endl;
+    if (outputs.output) {
+      for (const auto& m : mixtures) outputs.output->write(json_text(line_of(m, batch, experts)) + "\n");
+      outputs.output->flush();
+    }
     if (line.terminal())
       line.show(concat("batch ", batch, "/", batches, "  perplexity ", mixtures.front().perplexity()));
   });
   line.clear();
-  if (output.is_open()) {
-    output.close();
-    require(output.good(), "--output: cannot write '", options.output, "': is the disk full?");
-  }
-  print_table(mixtures, experts, singles);
-  if (!options.json.empty()) {
+  if (outputs.output) outputs.output->commit();
+  if (outputs.json) {
     nlohmann::ordered_json result{{"checkpoint", options.checkpoint},
                                   {"experiment", metadata.experiment},
                                   {"domain", options.domain},
                                   {"split", options.split}};
     result.update(result_of(mixtures, experts, singles));
-    std::ofstream out(options.json);
-    out << result.dump(2) << "\n";
-    out.close();
-    require(out.good(), "--json: cannot write '", options.json, "'");
+    outputs.json->write(json_text(result, 2) + "\n");
+    outputs.json->commit();
   }
-  if (!options.plot.empty())
-    plot_posterior(options.plot,
+  print_table(mixtures, experts, singles);
+  flush_standard_output();
+  if (outputs.plot)
+    plot_posterior(*outputs.plot, options.plot,
                    concat("Posterior of the experts on ", options.domain, " (", options.split, ", ",
                           eval::name_of(mixtures.front().ensemble()), " over ",
                           eval::name_of(mixtures.front().over()), ")"),
                    experts, mixtures.front());
 }
 
-bool parse_options(int argc, char** argv, MixOptions& options) {
+/// Also creates the outputs. Throws UsageError, and Error for an output that cannot be written.
+bool parse_options(int argc, char** argv, MixOptions& options, MixOutputs& outputs) {
   using namespace option;
   CommandLine line{
       "demix-mix DATA CHECKPOINT --domain NAME [options]",
@@ -225,7 +229,7 @@ bool parse_options(int argc, char** argv, MixOptions& options) {
     ("first-segment", count(options.first_segment, 1), "tokens of the first segment (default: an eighth of a sequence)")
     ("batch-size", count(options.batch_size, 1), "sequences per batch (default: about 2048 tokens)")
     ("max-batches", count(options.max_batches), "score the first N batches only; 0: all")
-    ("output", text(options.output, "FILE"), "write an object per batch (ppl, posterior, exp_avg_posterior) as JSON lines")
+    ("output", text(options.output, "FILE"), "write an object per batch (ppl, posterior, exp_avg_posterior) as JSON lines; until the end to .FILE.partial beside it")
     ("json", text(options.json, "FILE"), "also write the final result as JSON")
     ("plot", text(options.plot, "FILE"), "draw the posterior over positions and batches, .svg or .png (needs gnuplot)")
     ("threads", threads(thread_count), "processor threads (default: OMP_NUM_THREADS, or all)");
@@ -256,8 +260,11 @@ bool parse_options(int argc, char** argv, MixOptions& options) {
     throw UsageError(
         "--top-k follows one posterior: give one --ensemble, not simple_average, and one --posterior");
   if (!values.count("max-batches") && estimate) options.max_batches = 100;
-  if (!options.plot.empty()) require_plot_name(options.plot);
   use_threads(thread_count);
+  if (values.count("plot")) require_plot(options.plot);
+  if (values.count("output")) outputs.output.emplace(options.output, "--output");
+  if (values.count("json")) outputs.json.emplace(options.json, "--json");
+  if (values.count("plot")) outputs.plot.emplace(options.plot, "--plot");
   return true;
 }
 
@@ -266,11 +273,12 @@ bool parse_options(int argc, char** argv, MixOptions& options) {
 int main(int argc, char** argv) {
   return run_program("demix-mix", [&] {
     MixOptions options;
-    if (!parse_options(argc, argv, options)) return 0;
+    MixOutputs outputs;
+    if (!parse_options(argc, argv, options, outputs)) return 0;
     device::Cpu device;
     eval::with_experts(device, options.checkpoint, options.experts,
                        [&](auto& model, const auto& metadata, const auto& experts) {
-                         mix(model, metadata, experts, options);
+                         mix(model, metadata, experts, options, outputs);
                        });
     return 0;
   });

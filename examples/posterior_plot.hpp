@@ -1,12 +1,15 @@
 #pragma once
 // A picture of a mixture's posterior over positions and over batches, drawn by gnuplot.
 
-#include <cstdio>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "child_process.hpp"
+#include "demix/core/output_file.hpp"
 #include "demix/eval/mixture.hpp"
 
 namespace demix {
@@ -53,36 +56,46 @@ inline std::string bands(const std::string& name, const std::vector<std::string>
   return plot + "\n";
 }
 
-}  // namespace posterior_plot_detail
-
-/// Throws UsageError unless `picture` ends in .svg or .png.
-inline void require_plot_name(const std::filesystem::path& picture) {
-  posterior_plot_detail::terminal_of(picture);
+/// What gnuplot writes to its standard output for a script. Throws Error when it is missing or fails.
+inline std::string run_gnuplot(std::vector<std::string> arguments, const std::string& script) {
+  arguments.insert(arguments.begin(), "gnuplot");
+  const auto done = run_child(arguments, script);
+  if (done.start_error == ENOENT)
+    throw Error("--plot: gnuplot draws the picture and is not installed (package gnuplot-nox)");
+  require(done.start_error == 0, "--plot: cannot start gnuplot: ", std::strerror(done.start_error));
+  require(done.status == 0 && !done.output.empty(), "--plot: gnuplot failed (",
+          WIFSIGNALED(done.status) ? concat("signal ", WTERMSIG(done.status))
+                                   : concat("exit code ", WEXITSTATUS(done.status)),
+          "): ", done.errors);
+  return done.output;
 }
 
-/// Writes `picture`: on the left the mean posterior at each position of a sequence, on the right the
-/// posterior of each batch, experts stacked. Throws Error when gnuplot is missing or fails.
-inline void plot_posterior(const std::filesystem::path& picture, const std::string& title,
+}  // namespace posterior_plot_detail
+
+/// Throws UsageError unless `picture` ends in .svg or .png, and Error unless gnuplot can be run.
+inline void require_plot(const std::filesystem::path& picture) {
+  posterior_plot_detail::terminal_of(picture);
+  posterior_plot_detail::run_gnuplot({"--version"}, "");
+}
+
+/// Writes `picture` to `file`: on the left the mean posterior at each position of a sequence, on the right
+/// the posterior of each batch, experts stacked. Throws Error when gnuplot is missing or fails.
+inline void plot_posterior(OutputFile& file, const std::filesystem::path& picture, const std::string& title,
                            const std::vector<std::string>& experts, const eval::Mixture& mixture) {
   using namespace posterior_plot_detail;
   const auto positions = mixture.position_posteriors();
   auto batches = mixture.batch_posteriors();
   if (batches.size() == 1) batches.push_back(batches.front());
-  std::string script =
-      concat("set terminal ", terminal_of(picture), "\nset output ", quoted(picture.string()), "\n",
-             data_block("positions", positions), data_block("batches", batches));
+  std::string script = concat("set terminal ", terminal_of(picture), "\n", data_block("positions", positions),
+                              data_block("batches", batches));
   script += concat("set multiplot layout 1,2 title ", quoted(title), " noenhanced\nset yrange [0:1]\n",
                    "set style fill solid 0.8 noborder\nset key outside right noenhanced invert\n",
                    "set ylabel 'posterior'\nset xlabel 'position in the sequence'\nunset key\n",
                    bands("positions", experts, positions.size()),
                    "set key outside right noenhanced invert\nunset ylabel\nset xlabel 'batch'\n",
                    bands("batches", experts, batches.size()), "unset multiplot\n");
-  std::FILE* gnuplot = ::popen("gnuplot", "w");
-  require(gnuplot != nullptr, "--plot: cannot start gnuplot");
-  const bool written = std::fwrite(script.data(), 1, script.size(), gnuplot) == script.size();
-  const bool done = ::pclose(gnuplot) == 0;
-  require(written && done && std::filesystem::exists(picture), "--plot: gnuplot did not write '",
-          picture.string(), "'; is it installed (package gnuplot-nox), and is the folder writable?");
+  file.write(run_gnuplot({}, script));
+  file.commit();
 }
 
 }  // namespace demix

@@ -102,7 +102,10 @@ def verdict(table: dict[str, dict[str, float]]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Replaces the file as a whole."""
+    """Replaces the file as a whole; what is no regular file, such as /dev/stdout, is written directly."""
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
@@ -113,6 +116,19 @@ def model_file(text: str) -> tuple[str, Path]:
     if not (model and equals and path):
         raise argparse.ArgumentTypeError(f"'{text}' is not MODEL=FILE")
     return model, Path(path)
+
+
+def report(table: dict[str, dict[str, float]], options: argparse.Namespace) -> None:
+    """Prints the table and writes the files. Raises OSError."""
+    title = "Perplexity on test text (lower is better)"
+    print(f"{title}; * marks the best of a row\n\n{text_table(table)}\n\n{verdict(table)}", flush=True)
+    if options.markdown:
+        note = f"\n{options.note}\n" if options.note else ""
+        write(options.markdown, f"{title}:\n\n{markdown_table(table)}\n\n{verdict(table)}\n{note}")
+    if options.json:
+        averages = {model: mean(perplexities) for model, perplexities in table.items()}
+        content = {"perplexity": table, "average": averages, "verdict": verdict(table), "note": options.note}
+        write(options.json, json.dumps(content, indent=2) + "\n")
 
 
 def main(arguments: list[str]) -> int:
@@ -130,15 +146,11 @@ def main(arguments: list[str]) -> int:
     except InputError as error:
         print(f"quickstart_table: error: {error}", file=sys.stderr)
         return 1
-    title = "Perplexity on test text (lower is better)"
-    print(f"{title}; * marks the best of a row\n\n{text_table(table)}\n\n{verdict(table)}")
-    if options.markdown:
-        note = f"\n{options.note}\n" if options.note else ""
-        write(options.markdown, f"{title}:\n\n{markdown_table(table)}\n\n{verdict(table)}\n{note}")
-    if options.json:
-        averages = {model: mean(perplexities) for model, perplexities in table.items()}
-        content = {"perplexity": table, "average": averages, "verdict": verdict(table), "note": options.note}
-        write(options.json, json.dumps(content, indent=2) + "\n")
+    try:
+        report(table, options)
+    except OSError as error:
+        print(f"quickstart_table: error: cannot write: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

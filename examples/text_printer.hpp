@@ -8,11 +8,41 @@
 #include <cstdio>
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "demix/core/error.hpp"
+#include "demix/core/standard_streams.hpp"
 #include "demix/eval/utf8_stream.hpp"
+
+namespace demix {
+
+/// Bytes with what does not print written out: control characters (also U+0080 to U+009F, which some
+/// terminals obey) but those in `kept`, and every byte above 0x7f where the bytes are no UTF-8.
+inline std::string escaped(const std::string& bytes, std::string_view kept = "") {
+  const bool utf8 = eval::to_utf8(bytes) == bytes;
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const auto byte = [&](std::size_t j) {
+      return j < bytes.size() ? static_cast<unsigned char>(bytes[j]) : 0u;
+    };
+    const bool c1 = byte(i) == 0xc2 && byte(i + 1) >= 0x80 && byte(i + 1) < 0xa0;
+    char code[8] = {bytes[i], '\0'};
+    if (kept.find(bytes[i]) != std::string_view::npos) {
+    } else if (bytes[i] == '\n' || bytes[i] == '\t') {
+      std::snprintf(code, sizeof code, "\\%c", bytes[i] == '\n' ? 'n' : 't');
+    } else if (utf8 && c1) {
+      std::snprintf(code, sizeof code, "\\u00%02x", byte(++i));
+    } else if (byte(i) < 0x20 || byte(i) == 0x7f || (byte(i) >= 0x80 && !utf8)) {
+      std::snprintf(code, sizeof code, "\\x%02x", byte(i));
+    }
+    text += code;
+  }
+  return text;
+}
+
+}  // namespace demix
 
 /// A distribution over named experts in a line: "law  0.62  llllllllllllllllcccccnnnn", a letter per share.
 class PosteriorBar {
@@ -65,7 +95,8 @@ class PosteriorBar {
 };
 
 /// Prints texts one after the other, in their order: the one whose turn it is as it grows, the others when
-/// their turn comes. Several have a heading each. On a terminal the prompt is bold.
+/// their turn comes. Several have a heading each. On a terminal the prompt is bold, and control characters
+/// but line ends and tabs are written out (\x1b), since they would steer it; elsewhere every byte stays.
 class TextPrinter {
  public:
   /// What stands above a text, if there are several, and what it begins with. With a bar, a text is a line
@@ -77,7 +108,7 @@ class TextPrinter {
     for (std::size_t i = 0; i < starts.size(); ++i) {
       Text& text = texts_[i];
       if (starts.size() > 1) text.waiting = demix::concat(i ? "\n" : "", "=== ", starts[i].heading, " ===\n");
-      text.whole = bold(text.characters.push(starts[i].prompt));
+      text.whole = bold(shown(text.characters.push(starts[i].prompt)));
       text.waiting += bar_ ? bar_->legend() + "\n" : text.whole;
     }
     write();
@@ -94,8 +125,8 @@ class TextPrinter {
   /// The next token of text i, as bytes that need not be whole characters, drawn under `posterior`.
   void add(std::size_t i, const std::string& bytes, const std::vector<double>& posterior, bool last) {
     Text& text = texts_[i];
-    std::string characters = text.characters.push(bytes);
-    if (last) characters += text.characters.finish();
+    std::string characters = shown(text.characters.push(bytes));
+    if (last) characters += shown(text.characters.finish());
     text.whole += characters;
     if (std::exchange(text.has_prompt, false)) text.waiting += "--- the prompt ends here\n";
     text.waiting += bar_ ? quoted(bytes.empty() ? "</s>" : bytes) + bar_->line(posterior) + "\n" : characters;
@@ -118,20 +149,16 @@ class TextPrinter {
     return terminal_ && !text.empty() ? "\033[1m" + text + "\033[0m" : text;
   }
 
+  std::string shown(const std::string& characters) const {
+    return terminal_ ? demix::escaped(characters, "\n\t") : characters;
+  }
+
   /// A token in quotes, in a column of its own; what does not print is escaped.
   static std::string quoted(const std::string& bytes) {
-    const bool whole = demix::eval::to_utf8(bytes) == bytes;
-    std::string text = "\"";
-    std::size_t width = 2;
-    for (const char c : bytes) {
-      const auto byte = static_cast<unsigned char>(c);
-      char escaped[8] = {c, '\0'};
-      if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !whole))
-        std::snprintf(escaped, sizeof escaped, c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\x%02x", byte);
-      text += escaped;
-      width += (byte & 0xc0) == 0x80 && whole ? 0 : std::char_traits<char>::length(escaped);
-    }
-    text += "\"";
+    const std::string text = "\"" + demix::escaped(bytes) + "\"";
+    const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };
+    const auto width =
+        text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), continues));
     return text + std::string(width < 18 ? 18 - width : 1, ' ');
   }
 
@@ -143,7 +170,7 @@ class TextPrinter {
       text.waiting.clear();
       if (!text.finished) break;
     }
-    demix::require(std::fflush(stdout) == 0, "cannot write to the standard output");
+    demix::flush_standard_output();
   }
 
   const bool terminal_ = ::isatty(STDOUT_FILENO) == 1;

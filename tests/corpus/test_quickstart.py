@@ -233,6 +233,18 @@ class Table(unittest.TestCase):
         self.assertIn("No comparison: the perplexity of demix", out)
         self.assertNotIn("nan*", out)
 
+    def test_where_it_writes(self):
+        result, pipe, missing = self.result("a", x=10), Path(self.folder.name, "pipe"), Path(self.folder.name, "no", "x")
+        os.mkfifo(pipe)
+        reader = subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE)
+        status, _, _ = self.run_main(f"dense={result}", "--json", pipe)
+        self.assertEqual(status, 0)
+        self.assertEqual(json.loads(reader.communicate(timeout=60)[0])["average"], {"dense": 10})
+        self.assertTrue(pipe.is_fifo())  # a rename would have replaced it
+        status, out, err = self.run_main(f"dense={result}", "--markdown", missing)
+        self.assertEqual((status, "10.00" in out), (1, True))
+        self.assertIn(f"No such file or directory: '{missing}", err)
+
     def test_unusable_files(self):
         good = self.result("good", x=1)
         for name, content in {

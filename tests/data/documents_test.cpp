@@ -64,7 +64,7 @@ BOOST_FIXTURE_TEST_CASE(jsonl_lines_are_documents, Source) {
   BOOST_TEST(empty == 1u);
   BOOST_TEST(words == 6u);
   BOOST_TEST(!fs::exists(path / "scratch"));
-  BOOST_TEST(!fs::exists(path / "scratch.partial"));
+  BOOST_TEST(!fs::exists(durable::partial(path / "scratch")));
   check(texts(write_file(path / "y.jsonl", "{\"body\": \"b\"}\n"), "body"), {"b"});
 }
 

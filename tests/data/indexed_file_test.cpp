@@ -225,7 +225,7 @@ BOOST_FIXTURE_TEST_CASE(a_killed_writer_leaves_nothing_that_looks_whole, Tempora
   BOOST_REQUIRE(WIFSIGNALED(status));
   BOOST_TEST(!fs::exists(path / "x.idx"));
   BOOST_TEST(!fs::exists(path / "x.bin"));
-  BOOST_TEST(fs::file_size(path / "x.bin.partial") > 0u);
+  BOOST_TEST(fs::file_size(durable::partial(path / "x.bin")) > 0u);
   // The next run starts from nothing.
   write_documents(path / "x", {{5}}, 10);
   BOOST_TEST(read_all(TokenFile(path / "x", 10)) == (std::vector<Token>{5}),

@@ -48,4 +48,19 @@ BOOST_AUTO_TEST_CASE(lines_that_cannot_be_written_are_kept_until_they_can) {
   BOOST_TEST(demix::test::read_file(path) == "{\"step\":2}\n{\"step\":3}\n{\"step\":4}\n");
 }
 
+BOOST_AUTO_TEST_CASE(lines_that_are_no_metrics_are_named) {
+  const demix::test::TemporaryFolder folder;
+  const auto path = folder.path / "metrics.jsonl";
+  for (const std::string line :
+       {"[1]", "5", "null", "{}", "{\"step\":\"one\"}", "{\"step\":-1}", "{\"step\":1.5}"}) {
+    const std::string text = "{\"step\":1}\n" + line + "\n";
+    demix::test::write_file(path, text);
+    demix::test::check_mentions(demix::test::error_of([&] { MetricsLog(path, 2); }),
+                                {path.string() + "', line 2: " + line, "step", "--save-dir"});
+    BOOST_TEST(demix::test::read_file(path) == text);
+  }
+  BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path),
+                           std::filesystem::directory_iterator()) == 1);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

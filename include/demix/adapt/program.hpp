@@ -15,6 +15,7 @@
 #include "demix/comm/communicator.hpp"
 #include "demix/core/file_lock.hpp"
 #include "demix/core/run_program.hpp"
+#include "demix/core/standard_streams.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/mix.hpp"
 #include "demix/train/memory.hpp"
@@ -153,7 +154,7 @@ class Run {
     for (const auto& [name, p] : record.posterior) std::printf("%-16s %10.6f\n", name.c_str(), p);
     std::printf("%s starts from %s%s\n", record.domain.c_str(), record.start.c_str(),
                 record.posterior.empty() ? "" : ", the most probable");
-    std::fflush(stdout);
+    flush_standard_output();
   }
 
   /// The whole model: the old experts as they are, and the new one, with the body that belongs to it.

@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "demix/checkpoint/metadata.hpp"
-#include "demix/core/durable.hpp"
 #include "demix/core/hash.hpp"
+#include "demix/core/json_text.hpp"
+#include "demix/core/output_file.hpp"
 
 namespace demix::adapt {
 
@@ -59,15 +60,9 @@ struct Record {
 
 /// Writes it, whole or not at all. Throws Error.
 inline void write_record(const std::filesystem::path& path, const Record& record) {
-  const auto partial = durable::partial(path);
-  {
-    std::ofstream out(partial, std::ios::trunc);
-    out << record.json().dump(2) << "\n";
-    out.close();
-    require(out.good(), "cannot write '", partial.string(), "'");
-  }
-  durable::sync(partial);
-  durable::rename(partial, path);
+  OutputFile file(path);
+  file.write(json_text(record.json(), 2) + "\n");
+  file.commit();
 }
 
 /// Throws Error for a file that is not what write_record writes.

@@ -13,6 +13,7 @@
 
 #include "demix/checkpoint/experts.hpp"
 #include "demix/core/names.hpp"
+#include "demix/core/output_file.hpp"
 
 namespace demix::checkpoint {
 
@@ -66,14 +67,6 @@ inline hdf5::Object open_sound_expert(const ExpertSource& source, const Metadata
   return file;
 }
 
-/// The same bytes under another path, on the disk when this returns.
-inline void copy_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  std::error_code code;
-  std::filesystem::copy_file(from, to, code);
-  durable::check(code, to, "write this file");
-  durable::sync(to);
-}
-
 inline void write_model(const std::filesystem::path& out, const Metadata& metadata, std::uint64_t experts,
                         const std::vector<hdf5::Object>& parts) {
   std::size_t members = 0;
@@ -107,7 +100,7 @@ void compose(const std::filesystem::path& out, const Base& base, const std::vect
       hdf5::require_region(file, first);
       const auto path = expert_file(directory, name);
       if (name == domain)
-        copy_durably(expert_file(source.checkpoint, domain), path);
+        write_copy(expert_file(source.checkpoint, domain), path);
       else
         write_expert_file(path, metadata, name, first.parameters().size(),
                           [&](const hdf5::Object& renamed) { copy_parameters(file, renamed); });
@@ -115,7 +108,7 @@ void compose(const std::filesystem::path& out, const Base& base, const std::vect
     if (!more.empty()) write_more(expert_file(directory, more), metadata);
     durable::sync(directory / "experts");
     if (with_state && std::filesystem::exists(state_file(base.path)))
-      copy_durably(state_file(base.path), state_file(directory));
+      write_copy(state_file(base.path), state_file(directory));
   });
 }
 

@@ -7,8 +7,11 @@
 #include <algorithm>
 #include <concepts>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,7 +42,7 @@ class QuietErrors {
   void* data_ = nullptr;
 };
 
-/// What the innermost function of the last failed call said.
+/// What the innermost function of the last failed call said; where the system refused, the system's reason.
 inline std::string innermost_error() {
   std::string text;
   const auto keep_first = [](unsigned n, const H5E_error2_t* error, void* out) -> herr_t {
@@ -47,6 +50,9 @@ inline std::string innermost_error() {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, &text);
+  constexpr std::string_view mark = "errno = ";
+  if (const auto at = text.find(mark); at != std::string::npos)
+    if (const int error = std::atoi(text.c_str() + at + mark.size())) return std::strerror(error);
   return text.empty() ? "HDF5 gave no reason" : text;
 }
 

@@ -58,6 +58,10 @@ class FileLock {
   ~FileLock() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
+
+  /// Of the open file.
+  int descriptor() const { return descriptor_; }
+
   FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
   FileLock& operator=(FileLock&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);

@@ -8,16 +8,21 @@
 #include <string_view>
 
 #include "demix/core/error.hpp"
+#include "demix/core/standard_streams.hpp"
 #include "demix/core/stop_signal.hpp"
 
 namespace demix {
 
 /// Runs the body of a program and turns what it throws into a message on stderr and an exit code:
-/// 0 done, 1 failed, 2 wrong usage, 128 + signal when a signal stopped it.
+/// 0 done, 1 failed, 2 wrong usage, 128 + signal when a signal stopped it. What was printed and did not
+/// arrive is a failure too.
 template <class Body>
 int run_program(std::string_view name, Body&& body) {
   try {
-    return body();
+    prepare_standard_streams();
+    const int code = body();
+    if (code == 0) finish_standard_output();
+    return code;
   } catch (const Stopped& stopped) {
     return 128 + stopped.signal();
   } catch (const UsageError& error) {

@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/output_file.hpp"
 #include "demix/data/bpe.hpp"
 #include "demix/data/byte_alphabet.hpp"
-#include "demix/data/output_file.hpp"
 #include "demix/data/pre_tokenizer.hpp"
 #include "demix/data/vocabulary.hpp"
 

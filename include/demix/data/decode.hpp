@@ -2,11 +2,11 @@
 // From a split back to its text.
 
 #include <filesystem>
-#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "demix/core/output_file.hpp"
 #include "demix/data/indexed_file.hpp"
 #include "demix/data/vocabulary.hpp"
 
@@ -15,7 +15,7 @@ namespace demix::data {
 /// Writes the documents of PREFIX.bin back to back, without their </s> and, where they begin with it, without
 /// the document prefix. Throws Error for damaged files, tokens that stand for no text, and a full disk.
 inline void decode_split(const std::filesystem::path& prefix, const Vocabulary& vocabulary,
-                         std::string_view document_prefix, std::ostream& out) {
+                         std::string_view document_prefix, OutputFile& out) {
   const TokenFile file(prefix, vocabulary.dictionary().size());
   std::vector<Token> tokens;
   for (std::size_t i = 0; i < file.documents(); ++i) {
@@ -26,10 +26,9 @@ inline void decode_split(const std::filesystem::path& prefix, const Vocabulary& 
     const std::string decoded = vocabulary.decode(tokens);
     std::string_view text = decoded;
     if (text.starts_with(document_prefix)) text.remove_prefix(document_prefix.size());
-    out.write(text.data(), static_cast<std::streamsize>(text.size()));
+    out.write(text);
   }
-  out.flush();
-  require(out.good(), "cannot write the text of '", prefix.string(), "': is the disk full?");
+  out.commit();
 }
 
 }  // namespace demix::data

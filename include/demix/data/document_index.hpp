@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/output_file.hpp"
 #include "demix/data/documents.hpp"
 #include "demix/data/ordered_pipeline.hpp"
-#include "demix/data/output_file.hpp"
 #include "demix/data/text_hash.hpp"
 
 namespace demix::data {

@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "demix/core/error.hpp"
+#include "demix/core/output_file.hpp"
 #include "demix/data/input_stream.hpp"
-#include "demix/data/output_file.hpp"
 
 namespace demix::data {
 

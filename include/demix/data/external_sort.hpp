@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/output_file.hpp"
 #include "demix/data/documents.hpp"
-#include "demix/data/output_file.hpp"
 
 namespace demix::data {
 

@@ -8,14 +8,14 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/output_file.hpp"
 #include "demix/core/types.hpp"
 #include "demix/data/indexed_format.hpp"
-#include "demix/data/output_file.hpp"
 
 namespace demix::data {
 
 /// Streams documents to a pair of files. Memory does not grow with their number. The files get their names in
-/// finish(), the .idx last; a process that dies before leaves only *.partial files.
+/// finish(), the .idx last; a process that dies before leaves only .*.partial files.
 class TokenFileWriter {
  public:
   /// The element type is u16 for fewer than 65 500 symbols, else i32. Throws Error.

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "demix/core/json_text.hpp"
+#include "demix/core/output_file.hpp"
 #include "demix/core/place.hpp"
 #include "demix/data/bpe_trainer.hpp"
 #include "demix/data/document_index.hpp"
@@ -221,19 +223,10 @@ class Preparation {
                                  : std::string()));
   }
 
-  /// On the disk when this returns. Throws Error.
-  static void copy_file(const std::filesystem::path& from, const std::filesystem::path& to) {
-    if (from == to) return;
-    std::error_code error;
-    std::filesystem::copy_file(from, to, error);
-    require(!error, "cannot copy '", from.string(), "' to '", to.string(), "': ", error.message());
-    durable::sync(to);
-  }
-
   static void copy_vocabulary(const VocabularyFiles& from, const VocabularyFiles& to) {
-    copy_file(from.encoder_json, to.encoder_json);
-    copy_file(from.vocab_bpe, to.vocab_bpe);
-    copy_file(from.dict, to.dict);
+    write_copy(from.encoder_json, to.encoder_json);
+    write_copy(from.vocab_bpe, to.vocab_bpe);
+    write_copy(from.dict, to.dict);
   }
 
   /// A dict.txt of all symbols in the order of their ids.
@@ -260,7 +253,7 @@ class Preparation {
   DomainSummary encode_domain(const Input& input, const Vocabulary& vocabulary,
                               std::vector<std::unique_ptr<TextEncoder>>& encoders) {
     const auto folder = staging_.path() / input.domain;
-    copy_file(staging_.path() / "dict.txt", folder / "dict.txt");
+    write_copy(staging_.path() / "dict.txt", folder / "dict.txt");
     DomainSummary result{input.domain, {}};
     std::uint64_t documents_done = 0;
     for (std::size_t s = 0; s < split_names.size(); ++s) {
@@ -341,7 +334,7 @@ class Preparation {
     if (!summary.contains("document_prefix")) summary["document_prefix"] = prefix_;
     for (const auto& domain : summaries) summary["domains"][domain.name] = to_json(domain);
     OutputFile file(staging_.path() / "summary.json");
-    file.write(summary.dump(2) + "\n");
+    file.write(json_text(summary, 2) + "\n");
     file.commit();
     // The last one makes a data-bin of the folder, or its domains part of it.
     std::vector<std::string> entries;

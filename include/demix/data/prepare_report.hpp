@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "demix/core/live_line.hpp"
+#include "demix/core/standard_streams.hpp"
 #include "demix/data/splits.hpp"
 
 namespace demix::data {
@@ -58,7 +59,7 @@ inline void print_table(const std::vector<DomainSummary>& domains) {
                   static_cast<std::uintmax_t>(split.unknown_tokens),
                   static_cast<std::uintmax_t>(split.shared_documents));
     }
-  std::fflush(stdout);
+  flush_standard_output();
 }
 
 /// Progress of demix-prepare, not oftener than somebody can read it.

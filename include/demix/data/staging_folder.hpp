@@ -13,7 +13,7 @@
 #include "demix/core/durable.hpp"
 #include "demix/core/error.hpp"
 #include "demix/core/file_lock.hpp"
-#include "demix/data/output_file.hpp"
+#include "demix/core/output_file.hpp"
 
 namespace demix::data {
 

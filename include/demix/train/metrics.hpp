@@ -7,6 +7,8 @@
 #include <string>
 
 #include "demix/core/error.hpp"
+#include "demix/core/json_text.hpp"
+#include "demix/core/output_file.hpp"
 
 namespace demix::train {
 
@@ -15,57 +17,60 @@ namespace demix::train {
 class MetricsLog {
  public:
   /// Opens `path`, keeping the whole lines up to and including `step`, but where `validates_again` not the
-  /// validation of that step. Throws Error when it cannot be written.
+  /// validation of that step. Throws Error when it cannot be written, or holds something else than metrics.
   MetricsLog(const std::filesystem::path& path, std::uint64_t step, bool validates_again = false)
       : path_(path) {
     drop_lines_after(step, validates_again);
-    require(std::ofstream(path, std::ios::app).good(), "cannot write '", path.string(), "'");
+    append_to_file(path, "");
   }
 
   /// Appends a line. Returns false when it cannot be written now: it is kept, and goes before the next one.
   bool write(const nlohmann::ordered_json& object) {
-    unwritten_ += object.dump() + "\n";
+    unwritten_ += json_text(object) + "\n";
     return write_kept();
   }
 
   /// Throws Error unless all lines are written.
-  void complete() { require(write_kept(), "cannot write '", path_.string(), "': is the disk full?"); }
+  void complete() { require(write_kept(), reason_); }
 
  private:
   bool write_kept() {
     if (unwritten_.empty()) return true;
-    std::error_code unknown_size, ignored;
-    const auto size = std::filesystem::file_size(path_, unknown_size);
-    std::ofstream out(path_, std::ios::app);
-    out << unwritten_;
-    out.close();
-    if (out.good()) {
+    try {
+      append_to_file(path_, unwritten_);
       unwritten_.clear();
       return true;
+    } catch (const Error& error) {
+      reason_ = error.what();
+      return false;
     }
-    if (!unknown_size) std::filesystem::resize_file(path_, size, ignored);  // a line may be there in part
-    return false;
   }
 
-  void drop_lines_after(std::uint64_t step, bool validates_again) {
+  /// Also drops what a kill has cut.
+  void drop_lines_after(std::uint64_t step, bool validates_again) const {
     std::ifstream in(path_);
     if (!in) return;
-    const auto kept_path = path_.string() + ".partial";
-    std::ofstream kept(kept_path, std::ios::trunc);
+    OutputFile kept(path_);
+    std::size_t number = 0;
     for (std::string line; std::getline(in, line) && !in.eof();) {
+      ++number;
       const auto object = nlohmann::json::parse(line, nullptr, false);
       if (object.is_discarded()) continue;
-      const auto of = object.value("step", std::uint64_t{0});
-      if (of > step || (of == step && validates_again && object.value("type", "") == "valid")) continue;
-      kept << line << "\n";
+      require(
+          object.is_object() && object.contains("step") && object["step"].is_number_unsigned(), "'",
+          path_.string(), "', line ", number, ": ", line.substr(0, 80),
+          " is not the metrics of an update, an object with a whole number \"step\"; move the file away, or "
+          "use another --save-dir");
+      const auto of = object["step"].get<std::uint64_t>();
+      const bool valid = object.contains("type") && object["type"] == "valid";
+      if (of < step || (of == step && !(valid && validates_again))) kept.write(line + "\n");
     }
-    kept.close();
-    require(kept.good(), "cannot write '", kept_path, "'");
-    std::filesystem::rename(kept_path, path_);
+    require(!in.bad(), "cannot read '", path_.string(), "'");
+    kept.commit();
   }
 
   std::filesystem::path path_;
-  std::string unwritten_;
+  std::string unwritten_, reason_;
 };
 
 }  // namespace demix::train

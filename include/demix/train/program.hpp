@@ -53,6 +53,8 @@ int train(const RunOptions& run, StopSignal& stop) {
   const auto dictionary = data::Dictionary::load(run.data / "dict.txt");
   const auto domains = run.train_domains.empty() ? data::list_domains(run.data) : run.train_domains;
   require_domain_names(domains);
+  for (const auto& domain : domains)  // before the model, which may take its time
+    for (const char* split : {"train", "valid"}) data::split_prefix(run.data, domain, split);
   ModelConfig config = run.config;
   config.vocabulary = dictionary.size();
   require_memory_for_training(config, run.settings, domains.size(), Model::has_experts ? domains.size() : 1);
