@@ -141,8 +141,10 @@ class SequencePosterior {
 inline std::vector<std::size_t> most_probable(std::span<const double> p, std::size_t k) {
   std::vector<std::size_t> experts(p.size());
   for (std::size_t j = 0; j < experts.size(); ++j) experts[j] = j;
-  std::stable_sort(experts.begin(), experts.end(), [&](std::size_t a, std::size_t b) { return p[a] > p[b]; });
-  experts.resize(std::min(k, experts.size()));
+  k = std::min(k, experts.size());
+  std::partial_sort(experts.begin(), experts.begin() + static_cast<std::ptrdiff_t>(k), experts.end(),
+                    [&](std::size_t a, std::size_t b) { return p[a] != p[b] ? p[a] > p[b] : a < b; });
+  experts.resize(k);
   std::sort(experts.begin(), experts.end());
   return experts;
 }

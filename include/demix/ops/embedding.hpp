@@ -90,7 +90,8 @@ class TokenGroups {
     std::vector<std::int32_t> rows;
     for (std::size_t r = 0; r < tokens.size(); ++r)
       if (tokens[r] != pad_token) rows.push_back(static_cast<std::int32_t>(r));
-    std::stable_sort(rows.begin(), rows.end(), [&](auto a, auto b) { return at(a) < at(b); });
+    std::sort(rows.begin(), rows.end(),
+              [&](auto a, auto b) { return at(a) != at(b) ? at(a) < at(b) : a < b; });
     std::vector<Token> group_token;
     std::vector<std::int32_t> first;
     for (std::size_t i = 0; i < rows.size(); ++i)
