@@ -12,6 +12,7 @@
 #include "demix/core/json_text.hpp"
 #include "demix/core/options.hpp"
 #include "demix/core/output_file.hpp"
+#include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
@@ -146,5 +147,6 @@ int body(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  demix::limit_spinning(argv);
   return demix::run_program("demix-eval", [&] { return body(argc, argv); });
 }

@@ -14,6 +14,7 @@
 #include "demix/core/json_text.hpp"
 #include "demix/core/options.hpp"
 #include "demix/core/output_file.hpp"
+#include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
@@ -223,6 +224,7 @@ bool parse_options(int argc, char** argv, GenerateOptions& options, std::optiona
 }  // namespace
 
 int main(int argc, char** argv) {
+  demix::limit_spinning(argv);
   return run_program("demix-generate", [&] {
     GenerateOptions options;
     std::optional<OutputFile> json;

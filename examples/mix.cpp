@@ -15,6 +15,7 @@
 #include "demix/core/live_line.hpp"
 #include "demix/core/options.hpp"
 #include "demix/core/output_file.hpp"
+#include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
@@ -271,6 +272,7 @@ bool parse_options(int argc, char** argv, MixOptions& options, MixOutputs& outpu
 }  // namespace
 
 int main(int argc, char** argv) {
+  demix::limit_spinning(argv);
   return run_program("demix-mix", [&] {
     MixOptions options;
     MixOutputs outputs;

@@ -242,12 +242,22 @@ BOOST_AUTO_TEST_CASE(names_in_files) {
 
 BOOST_AUTO_TEST_CASE(threads_from_the_environment_have_a_limit_too) {
   const int before = omp_get_max_threads();
+  const char* variable = std::getenv("OMP_NUM_THREADS");
+  const std::string kept = variable ? variable : "";
+  unsetenv("OMP_NUM_THREADS");
+  option::use_threads(0);
+  BOOST_TEST(omp_get_max_threads() == available_processors());
+  setenv("OMP_NUM_THREADS", "100000", 1);
   omp_set_num_threads(100000);
   BOOST_CHECK_EXCEPTION(option::use_threads(0), UsageError,
                         [](const Error& error) { return contains(error.what(), "OMP_NUM_THREADS"); });
   option::use_threads(2);
   BOOST_TEST(omp_get_max_threads() == 2);
   omp_set_num_threads(before);
+  if (variable)
+    setenv("OMP_NUM_THREADS", kept.c_str(), 1);
+  else
+    unsetenv("OMP_NUM_THREADS");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -227,6 +227,31 @@ class Resuming(programs.ProgramTest):
         self.assertEqual(files_of(save_dir), before)
 
 
+class Threads(programs.ProgramTest):
+    def environment_and_threads(self, **environment):
+        """What a training program runs with, and how many threads it says it has."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+        options = [item for pair in programs.SMALL.items() if pair[0] != "--threads" for item in map(str, pair)]
+        child = subprocess.Popen([BIN / "demix-train-dense", self.data, "--save-dir", self.folder / "run", *options, "--max-update", "1000000"],
+                                 env=kept | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                 preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}))
+        first_line = child.stderr.readline()
+        variables = dict(v.split("=", 1) for v in Path(f"/proc/{child.pid}/environ").read_text().split("\0") if "=" in v)
+        child.kill()
+        child.communicate()
+        return variables, int(first_line.split()[-2])
+
+    def test_waiting_threads_spin_shortly_unless_the_environment_says_how(self):
+        variables, _ = self.environment_and_threads()
+        self.assertEqual(variables.get("GOMP_SPINCOUNT"), "2000")
+        variables, _ = self.environment_and_threads(OMP_WAIT_POLICY="active")
+        self.assertNotIn("GOMP_SPINCOUNT", variables)
+
+    def test_there_is_a_thread_for_each_processor_unless_the_environment_says_how_many(self):
+        self.assertEqual(self.environment_and_threads()[1], 1)
+        self.assertEqual(self.environment_and_threads(OMP_NUM_THREADS="3")[1], 3)
+
+
 class Divergence(programs.ProgramTest):
     def test_a_loss_that_is_not_finite_names_update_and_domain_and_keeps_the_checkpoint(self):
         save_dir = self.folder / "run"

@@ -14,6 +14,7 @@
 #include "demix/checkpoint/folder.hpp"
 #include "demix/comm/communicator.hpp"
 #include "demix/core/file_lock.hpp"
+#include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/core/standard_streams.hpp"
 #include "demix/eval/load_model.hpp"
@@ -180,8 +181,9 @@ class Run {
   const Record record_;
 };
 
-/// The whole program.
+/// The whole program, for main alone: see limit_spinning.
 inline int program(int argc, char** argv) {
+  limit_spinning(argv);
   return run_program("demix-adapt", [&] {
     StopSignal stop("demix-adapt");
     Options options;

@@ -8,6 +8,7 @@
 #include <boost/program_options.hpp>
 #include <concepts>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <iostream>
@@ -24,6 +25,7 @@
 #include "demix/core/ini_file.hpp"
 #include "demix/core/names.hpp"
 #include "demix/core/number.hpp"
+#include "demix/core/processors.hpp"
 
 namespace demix {
 
@@ -105,9 +107,10 @@ inline auto* not_negative(double& variable) {
       variable, [](double x) { return x >= 0; }, "a finite number, 0 or above");
 }
 
-/// Computes with so many threads; 0 leaves the number to OpenMP, which goes by OMP_NUM_THREADS. Throws
+/// Computes with so many threads; 0: with OMP_NUM_THREADS, or one for each available processor. Throws
 /// UsageError when that is too large.
 inline void use_threads(int threads) {
+  if (threads == 0 && !std::getenv("OMP_NUM_THREADS")) threads = available_processors();
   if (threads > 0) omp_set_num_threads(threads);
   if (omp_get_max_threads() > most_threads)
     throw UsageError(concat("OMP_NUM_THREADS: ", omp_get_max_threads(), " threads, expected at most ",

@@ -10,12 +10,12 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "demix/core/domain_name.hpp"
 #include "demix/core/options.hpp"
+#include "demix/core/processors.hpp"
 #include "demix/data/input_stream.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/data/prepare_settings.hpp"
@@ -219,7 +219,7 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   s.splits.test_words = given("test-tokens", test_tokens);
   detail::check_splits(values, s.splits);
   s.threads =
-      threads > 0 ? static_cast<std::size_t>(threads) : std::max(1u, std::thread::hardware_concurrency());
+      threads > 0 ? static_cast<std::size_t>(threads) : static_cast<std::size_t>(available_processors());
   return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include "demix/comm/communicator.hpp"
 #include "demix/core/place.hpp"
+#include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/device/cpu.hpp"
@@ -71,9 +72,11 @@ int train(const RunOptions& run, StopSignal& stop) {
   return trainer.run([&] { stop.poll(); }) ? 0 : 128 + stop.received();
 }
 
-/// The whole program. `ModelOf<A>` is the model's type with activation A; --activation chooses A.
+/// The whole program, for main alone: see limit_spinning. `ModelOf<A>` is the model's type with activation A;
+/// --activation chooses A.
 template <template <class> class ModelOf>
 int program(int argc, char** argv, const Experiment& experiment) {
+  limit_spinning(argv);
   return run_program(experiment.program, [&] {
     StopSignal stop(experiment.program);
     RunOptions run;
