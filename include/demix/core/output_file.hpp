@@ -186,7 +186,7 @@ class OutputFile {
   [[noreturn]] void fail(const char* action, int error) const {
     const bool standard = option_.empty() && path_ == "/dev/stdout";
     throw Error(concat(start_of_message(), "cannot ", action, " ",
-                       standard ? std::string("to the standard output") : "'" + path_.string() + "'", ": ",
+                       standard ? "to the standard output" : concat("'", path_.string(), "'"), ": ",
                        std::strerror(error)));
   }
 
