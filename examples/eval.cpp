@@ -14,6 +14,7 @@
 #include "demix/core/output_file.hpp"
 #include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
+#include "demix/core/stop_signal.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/device/cpu.hpp"
@@ -48,7 +49,7 @@ demix::DomainId conditioning_domain(const Model& model, const EvalOptions& optio
 
 template <class Model>
 nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata& metadata,
-                                const EvalOptions& options) {
+                                const EvalOptions& options, const demix::StopSignal& stop) {
   using namespace demix;
   const auto dictionary = data::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
   require(dictionary.fingerprint() == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
@@ -86,7 +87,8 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
     require_memory<UsageError>(
         least_batch_bytes(model.config(), static_cast<double>(std::min(sequences, datasets[d].blocks())), 1),
         "--batch-size ", sequences, ": scoring");
-    const auto score = eval::evaluate(model, datasets[d], as, sequences, options.max_batches);
+    const auto score =
+        eval::evaluate(model, datasets[d], as, sequences, options.max_batches, [&] { stop.poll(); });
     scores.push_back(score);
     std::printf("%-16s %-16s %12.4f %10.4f %12zu %10.0f\n", domain.c_str(), as_name.c_str(),
                 score.perplexity(), score.loss(), score.tokens, score.tokens_per_second());
@@ -131,12 +133,14 @@ int body(int argc, char** argv) {
   demix::require_one_of("--split", options.split, {"train", "valid", "test"});
   use_threads(options.threads);
 
+  demix::StopSignal stop("demix-eval");
+  stop.defer("this batch");
   std::optional<demix::OutputFile> json;
   if (values.count("json")) json.emplace(options.json, "--json");
   demix::device::Cpu device;
   const auto result = demix::eval::with_model(
       device, options.checkpoint,
-      [&](auto& model, const auto& metadata) { return evaluate(model, metadata, options); });
+      [&](auto& model, const auto& metadata) { return evaluate(model, metadata, options, stop); });
   if (json) {
     json->write(demix::json_text(result, 2) + "\n");
     json->commit();

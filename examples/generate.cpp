@@ -16,6 +16,7 @@
 #include "demix/core/output_file.hpp"
 #include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
+#include "demix/core/stop_signal.hpp"
 #include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/eval/load_model.hpp"
@@ -79,7 +80,7 @@ std::string bytes_of(const data::Vocabulary& vocabulary, const eval::TextToken& 
 /// `experts` are none for a model that has none.
 template <class Model>
 void generate(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& experts,
-              const GenerateOptions& options, std::optional<OutputFile>& json) {
+              const GenerateOptions& options, std::optional<OutputFile>& json, const StopSignal& stop) {
   const data::Vocabulary vocabulary(data::VocabularyFiles::in(options.data));
   const auto fingerprint = vocabulary.dictionary().fingerprint();
   require(fingerprint == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
@@ -121,6 +122,7 @@ void generate(Model& model, const checkpoint::Metadata& metadata, const std::vec
     const auto batch =
         std::span(prompts).subspan(first, std::min(options.batch_size, prompts.size() - first));
     eval::generate(model, settings, sampler, batch, [&](const eval::TextToken& next) {
+      stop.poll();
       const std::size_t i = first + next.text;
       const std::string bytes = bytes_of(vocabulary, next, settings.stop_at_document_end);
       if (mixture) texts[i][next.drawn ? "posterior" : "prompt_posterior"].push_back(next.posterior);
@@ -227,6 +229,8 @@ int main(int argc, char** argv) {
   demix::limit_spinning(argv);
   return run_program("demix-generate", [&] {
     GenerateOptions options;
+    StopSignal stop("demix-generate");
+    stop.defer("this token");
     std::optional<OutputFile> json;
     if (!parse_options(argc, argv, options, json)) return 0;
     device::Cpu device;
@@ -234,13 +238,13 @@ int main(int argc, char** argv) {
     const auto experiment = checkpoint::read_metadata(path).experiment;
     if (options.experts.empty() && (experiment == "dense" || experiment == "unbalanced"))
       eval::with_model(device, path, [&](auto& model, const auto& metadata) {
-        generate(model, metadata, {}, options, json);
+        generate(model, metadata, {}, options, json, stop);
       });
     else
       eval::with_experts(
           device, path, options.experts,
           [&](auto& model, const auto& metadata, const auto& experts) {
-            generate(model, metadata, experts, options, json);
+            generate(model, metadata, experts, options, json, stop);
           },
           options.single_expert ? "--expert" : "--experts");
     return 0;

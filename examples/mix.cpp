@@ -17,6 +17,7 @@
 #include "demix/core/output_file.hpp"
 #include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
+#include "demix/core/stop_signal.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/device/cpu.hpp"
@@ -134,7 +135,7 @@ struct MixOutputs {
 
 template <class Model>
 void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& expert_ids,
-         const MixOptions& options, MixOutputs& outputs) {
+         const MixOptions& options, MixOutputs& outputs, const StopSignal& stop) {
   const auto dictionary = data::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
   require(dictionary.fingerprint() == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
           " (fingerprint ", dictionary.fingerprint(), ") is not the one that ", options.checkpoint,
@@ -168,6 +169,7 @@ void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<D
   std::size_t batch = 0;
   LiveLine line;
   eval::mix(model, dataset, settings, mixtures, [&](const eval::ExpertLosses& losses) {
+    stop.poll();
     if (settings.top_k == 0) singles.add(losses);
     ++batch;
     if (outputs.output) {
@@ -275,12 +277,14 @@ int main(int argc, char** argv) {
   demix::limit_spinning(argv);
   return run_program("demix-mix", [&] {
     MixOptions options;
+    StopSignal stop("demix-mix");
+    stop.defer("this batch");
     MixOutputs outputs;
     if (!parse_options(argc, argv, options, outputs)) return 0;
     device::Cpu device;
     eval::with_experts(device, options.checkpoint, options.experts,
                        [&](auto& model, const auto& metadata, const auto& experts) {
-                         mix(model, metadata, experts, options, outputs);
+                         mix(model, metadata, experts, options, outputs, stop);
                        });
     return 0;
   });

@@ -6,8 +6,10 @@ import pty
 import re
 import resource
 import shutil
+import signal
 import stat
 import subprocess
+import time
 import unittest
 
 from generate_test import GenerateTest
@@ -146,6 +148,23 @@ class OutputFiles(OutputsTest):
                 else:
                     self.assertEqual(place.read_text(), "old")
                 self.assertEqual(self.leftovers(), [])
+
+    def test_a_signal_leaves_no_part_of_a_file(self):
+        out, partial = self.folder / "out.json", self.folder / ".out.json.partial"
+        evaluation = ["demix-eval", self.data, self.checkpoint]
+        for command in (evaluation, self.mix, [*self.generation[:-1], 2000]):
+            with subprocess.Popen([str(BIN / command[0]), *map(str, command[1:]), "--json", str(out)],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as child:
+                while child.poll() is None and not partial.exists():
+                    time.sleep(0.001)
+                child.send_signal(signal.SIGTERM)
+                _, errors = child.communicate(timeout=60)
+            self.assertIn(child.returncode, (0, 143), errors)  # it may have been done already
+            self.assertFalse(partial.exists())
+            if child.returncode == 143:
+                self.assertIn(f"{command[0]}: SIGTERM: stopping after this", errors)
+                self.assertFalse(out.exists())
+            out.unlink(missing_ok=True)
 
     def test_a_full_file_system(self):
         """A small file system of its own; needs the right to mount one."""
