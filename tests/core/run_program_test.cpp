@@ -17,6 +17,9 @@ BOOST_AUTO_TEST_CASE(exit_codes) {
   BOOST_TEST(run_program("p", []() -> int { throw Error("a bad file"); }) == 1);
   BOOST_TEST(run_program("p", []() -> int { throw std::bad_alloc(); }) == 1);
   BOOST_TEST(run_program("p", []() -> int { throw UsageError("a wrong option"); }) == 2);
+  BOOST_TEST(run_program("p", []() -> int { throw std::length_error("vector"); }) == 1);
+  BOOST_TEST(contains(err.text(), "p: memory ran out\n"));
+  BOOST_TEST(contains(err.text(), "p: a size is more than memory can hold (vector)\n"));
   BOOST_TEST(contains(err.text(), "p: a bad file\n"));
   BOOST_TEST(contains(err.text(), "p: a wrong option\np: --help shows the usage\n"));
 }

@@ -106,7 +106,7 @@ class Sizes(programs.ProgramTest):
         result = programs.evaluate(self.data, checkpoint, "--batch-size", 2**62)
         self.assertEqual(result["results"][0]["tokens"], programs.evaluate(self.data, checkpoint)["results"][0]["tokens"])
 
-    def test_memory_that_runs_out_is_a_message(self):
+    def test_a_limit_of_the_shell_counts(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_AS, (2**29, 2**29))
 
