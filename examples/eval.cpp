@@ -17,6 +17,7 @@
 #include "demix/core/stop_signal.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
+#include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/perplexity.hpp"
@@ -52,9 +53,8 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
                                 const EvalOptions& options, const demix::StopSignal& stop) {
   using namespace demix;
   const auto dictionary = data::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
-  require(dictionary.fingerprint() == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
-          " (fingerprint ", dictionary.fingerprint(), ") is not the one that ", options.checkpoint,
-          " was trained with (", metadata.vocabulary_fingerprint, ")");
+  require_same_vocabulary({options.data, data::vocabulary_fingerprint(options.data)},
+                          {options.checkpoint, metadata.vocabulary_fingerprint});
   if (!options.expert.empty() && !Model::has_experts)
     throw UsageError("--expert: a " + metadata.experiment + " model has no experts");
   if (!options.domain_token.empty() && Model::prefix_length == 0)

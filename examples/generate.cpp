@@ -82,10 +82,8 @@ template <class Model>
 void generate(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& experts,
               const GenerateOptions& options, std::optional<OutputFile>& json, const StopSignal& stop) {
   const data::Vocabulary vocabulary(data::VocabularyFiles::in(options.data));
-  const auto fingerprint = vocabulary.dictionary().fingerprint();
-  require(fingerprint == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
-          " (fingerprint ", fingerprint, ") is not the one that ", options.checkpoint, " was trained with (",
-          metadata.vocabulary_fingerprint, ")");
+  require_same_vocabulary({options.data, vocabulary.fingerprint()},
+                          {options.checkpoint, metadata.vocabulary_fingerprint});
   std::vector<std::string> names;
   for (const DomainId e : experts) names.push_back(model.domains()[static_cast<std::size_t>(index(e))]);
   const bool mixture = experts.size() > 1;

@@ -20,6 +20,7 @@
 #include "demix/core/stop_signal.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/data/layout.hpp"
+#include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/eval/load_model.hpp"
 #include "demix/eval/prior.hpp"
@@ -137,9 +138,8 @@ template <class Model>
 void mix(Model& model, const checkpoint::Metadata& metadata, const std::vector<DomainId>& expert_ids,
          const MixOptions& options, MixOutputs& outputs, const StopSignal& stop) {
   const auto dictionary = data::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
-  require(dictionary.fingerprint() == metadata.vocabulary_fingerprint, "the vocabulary of ", options.data,
-          " (fingerprint ", dictionary.fingerprint(), ") is not the one that ", options.checkpoint,
-          " was trained with (", metadata.vocabulary_fingerprint, ")");
+  require_same_vocabulary({options.data, data::vocabulary_fingerprint(options.data)},
+                          {options.checkpoint, metadata.vocabulary_fingerprint});
   const auto experts = names_of(model, expert_ids);
   const auto dataset =
       data::open_split(options.data, options.domain, options.split, dictionary.size(), model.text_length());

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "data/support.hpp"
+#include "demix/core/vocabulary_fingerprint.hpp"
 #include "demix/data/vocabulary.hpp"
 
 using namespace demix;
@@ -206,6 +207,27 @@ BOOST_FIXTURE_TEST_CASE(dict_txt_numbers_the_symbols, SmallVocabulary) {
   check_mentions(error_of([&] { vocabulary.decode(std::vector<Token>{unk_token}); }), {"<unk>", "no text"});
   check_mentions(error_of([&] { vocabulary.decode(std::vector<Token>{6}); }), {"madeupword0000"});
   check_mentions(error_of([&] { vocabulary.decode(std::vector<Token>{7}); }), {"7"});
+}
+
+BOOST_FIXTURE_TEST_CASE(the_fingerprint_sees_what_symbols_stand_for, SmallVocabulary) {
+  using Merges = std::vector<std::pair<std::string, std::string>>;
+  const auto fingerprint = [&](const Merges& chosen, const std::string& dict = "256 9\n257 8\n0 7\n") {
+    merges = chosen;
+    load();
+    write_file(path / "dict.txt", dict);
+    return data::vocabulary_fingerprint(path);
+  };
+  const auto reference = fingerprint({{"h", "i"}, {"l", "o"}});
+  BOOST_TEST(reference.size() == 33u);
+  BOOST_TEST(fingerprint({{"h", "i"}, {"l", "o"}}) == reference);
+  BOOST_TEST(!vocabularies_agree(fingerprint({{"h", "i"}, {"l", "i"}}), reference));  // another symbol
+  BOOST_TEST(!vocabularies_agree(fingerprint({{"l", "o"}, {"h", "i"}}), reference));  // and another order
+  BOOST_TEST(!vocabularies_agree(fingerprint({{"a", "b"}, {"b", "c"}, {"ab", "c"}}),
+                                 fingerprint({{"a", "b"}, {"b", "c"}, {"a", "bc"}})));  // the same symbols
+  BOOST_TEST(!vocabularies_agree(fingerprint({{"h", "i"}, {"l", "o"}}, "257 9\n256 8\n0 7\n"), reference));
+  fs::remove(path / "vocab.bpe");
+  const auto unknown = data::vocabulary_fingerprint(path);
+  BOOST_TEST(unknown.size() == 16u);
 }
 
 BOOST_AUTO_TEST_CASE(gpt2_ids_are_those_recorded) {

@@ -41,9 +41,8 @@ class Run {
       : options_(options),
         dictionary_(data::Dictionary::load(options.data / "dict.txt")),
         base_(metadata),
-        model_(base.device(), metadata.config, new_domains(metadata, options, dictionary_)),
-        data_(train::open_data(options.data, {options.domain}, dictionary_, model_.text_length(),
-                               DomainId(static_cast<int>(model_.domains().size()) - 1))),
+        model_(base.device(), metadata.config, new_domains(metadata, options)),
+        data_(open_data(options)),
         record_(make_record(base)) {
     std::size_t start = 0;
     if (has_choice) start = domain_index(record_.start);
@@ -73,13 +72,11 @@ class Run {
 
  private:
   /// The domains of the adapted model, once everything the user asks for is known to make sense.
-  static std::vector<std::string> new_domains(const checkpoint::Metadata& base, const Options& options,
-                                              const data::Dictionary& dictionary) {
+  static std::vector<std::string> new_domains(const checkpoint::Metadata& base, const Options& options) {
     require_domain_name<UsageError>(options.domain, "--domain: ");
     train::require_outside_data(options.settings.save_dir, options.data);
-    require(dictionary.fingerprint() == base.vocabulary_fingerprint, "the vocabulary of ",
-            options.data.string(), " (fingerprint ", dictionary.fingerprint(), ") is not the one that ",
-            options.checkpoint.string(), " was trained with (", base.vocabulary_fingerprint, ")");
+    require_same_vocabulary({options.data.string(), data::vocabulary_fingerprint(options.data)},
+                            {options.checkpoint.string(), base.vocabulary_fingerprint});
     const auto is_known = [&](const std::string& name) {
       return std::find(base.domains.begin(), base.domains.end(), name) != base.domains.end();
     };
@@ -97,6 +94,15 @@ class Run {
     if (!Model::has_experts) domains = base.domains;
     domains.push_back(options.domain);
     return domains;
+  }
+
+  /// The new domain's text. The model keeps what the base's vocabulary says, where the data says less.
+  train::TrainingData open_data(const Options& options) const {
+    auto data = train::open_data(options.data, {options.domain}, dictionary_, model_.text_length(),
+                                 DomainId(static_cast<int>(model_.domains().size()) - 1));
+    data.vocabulary_fingerprint =
+        fuller_fingerprint(base_.vocabulary_fingerprint, data.vocabulary_fingerprint);
+    return data;
   }
 
   std::size_t domain_index(const std::string& name) const {

@@ -77,6 +77,20 @@ inline void write_model(const std::filesystem::path& out, const Metadata& metada
   });
 }
 
+/// The fullest fingerprint of the vocabulary of a body and of experts. Throws Error unless they all agree.
+inline std::string common_vocabulary(const Base& base, const std::vector<ExpertSource>& experts) {
+  std::string fingerprint = base.metadata.vocabulary_fingerprint;
+  std::set<std::filesystem::path> seen{base.path};
+  for (const auto& expert : experts)
+    if (const auto path = resolve(expert.checkpoint); seen.insert(path).second) {
+      const auto file = hdf5::open_file(model_file(path));
+      fingerprint = require_same_vocabulary(
+          {path.string(), hdf5::read_attribute<std::string>(file, "vocabulary_fingerprint")},
+          {base.path.string(), fingerprint});
+    }
+  return fingerprint;
+}
+
 /// compose, with a further expert `more` whose file write_more(path, metadata) writes, unless its name is
 /// empty.
 template <class WriteMore>
@@ -87,6 +101,7 @@ void compose(const std::filesystem::path& out, const Base& base, const std::vect
   for (const auto& expert : experts) metadata.domains.push_back(expert.name);
   if (!more.empty()) metadata.domains.push_back(more);
   require_domain_names(metadata.domains);
+  metadata.vocabulary_fingerprint = common_vocabulary(base, experts);
   checkpoint_detail::write_checkpoint(out, [&](const std::filesystem::path& directory) {
     std::vector<hdf5::Object> parts;
     parts.push_back(hdf5::open_file(model_file(base.path)));

@@ -11,6 +11,7 @@
 
 #include "demix/checkpoint/hdf5.hpp"
 #include "demix/core/domain_name.hpp"
+#include "demix/core/vocabulary_fingerprint.hpp"
 #include "demix/model/config.hpp"
 #include "demix/version.hpp"
 
@@ -141,7 +142,9 @@ inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadat
   require_same("d_model", count("d_model"), metadata.config.d_model);
   require_same("d_ffn", count("d_ffn"), metadata.config.d_ffn);
   require_same("activation", text("activation"), metadata.config.activation);
-  require_same("vocabulary_fingerprint", text("vocabulary_fingerprint"), metadata.vocabulary_fingerprint);
+  const auto vocabulary = text("vocabulary_fingerprint");
+  if (!vocabularies_agree(vocabulary, metadata.vocabulary_fingerprint))
+    require_same("vocabulary_fingerprint", vocabulary, metadata.vocabulary_fingerprint);
   return file;
 }
 

@@ -53,6 +53,19 @@ class BytePairEncoding {
 
   BpeId id_of_byte(unsigned char byte) const { return byte_ids_[byte]; }
 
+  /// The pairs that merge, in the order of their ranks.
+  std::vector<std::pair<BpeId, BpeId>> merges() const {
+    std::vector<std::pair<BpeId, BpeId>> result(slots_.size());
+    std::size_t count = 0;
+    for (const Slot& slot : slots_) {
+      if (slot.key == no_key) continue;
+      result[slot.merge.rank] = {static_cast<BpeId>(slot.key >> 32), static_cast<BpeId>(slot.key)};
+      ++count;
+    }
+    result.resize(count);
+    return result;
+  }
+
   std::optional<Merge> merge_of(BpeId left, BpeId right) const {
     const std::uint64_t key = pair_key(left, right);
     for (std::size_t at = slot(key);; at = (at + 1) & (slots_.size() - 1)) {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <iomanip>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -63,9 +62,7 @@ class Dictionary {
   std::string fingerprint() const {
     std::uint64_t hash = fnv1a("");
     for (const auto& symbol : symbols_) hash = fnv1a("\n", fnv1a(symbol, hash));
-    std::ostringstream out;
-    out << std::hex << std::setw(16) << std::setfill('0') << hash;
-    return std::move(out).str();
+    return hash_digits(hash);
   }
 
  private:

@@ -16,6 +16,7 @@
 #include "demix/core/json_text.hpp"
 #include "demix/core/output_file.hpp"
 #include "demix/core/place.hpp"
+#include "demix/core/vocabulary_fingerprint.hpp"
 #include "demix/data/bpe_trainer.hpp"
 #include "demix/data/document_index.hpp"
 #include "demix/data/duplicates.hpp"
@@ -238,16 +239,10 @@ class Preparation {
   }
 
   void require_same_vocabulary(const Vocabulary& vocabulary) const {
-    const auto there = VocabularyFiles::in(settings_.output);
-    const auto dictionary = Dictionary::load(there.dict);
-    require(dictionary.fingerprint() == vocabulary.dictionary().fingerprint(), "the vocabulary of '",
-            settings_.output.string(), "' (", dictionary.size(), " symbols, fingerprint ",
-            dictionary.fingerprint(), ") is not the given one (", vocabulary.dictionary().size(), ", ",
-            vocabulary.dictionary().fingerprint(), "); --reuse-vocabulary takes the one that is there");
-    require(!std::filesystem::exists(there.encoder_json) ||
-                BytePairEncoding::load(there.encoder_json, there.vocab_bpe) == vocabulary.bpe(),
-            "the BPE of '", settings_.output.string(),
-            "' is not the given one; --reuse-vocabulary takes the one that is there");
+    const auto found = vocabulary_fingerprint(settings_.output), given = vocabulary.fingerprint();
+    require(vocabularies_agree(found, given), "the vocabulary of '", settings_.output.string(),
+            "' (fingerprint ", found, ") is not the given one (", given,
+            "); --reuse-vocabulary takes the one that is there");
   }
 
   DomainSummary encode_domain(const Input& input, const Vocabulary& vocabulary,
@@ -330,7 +325,7 @@ class Preparation {
     nlohmann::ordered_json summary =
         adds_ ? read_summary(settings_.output) : nlohmann::ordered_json::object();
     summary["vocabulary_size"] = vocabulary.dictionary().size();
-    summary["vocabulary_fingerprint"] = vocabulary.dictionary().fingerprint();
+    summary["vocabulary_fingerprint"] = vocabulary.fingerprint();
     if (!summary.contains("document_prefix")) summary["document_prefix"] = prefix_;
     for (const auto& domain : summaries) summary["domains"][domain.name] = to_json(domain);
     OutputFile file(staging_.path() / "summary.json");

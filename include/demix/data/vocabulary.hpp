@@ -3,6 +3,7 @@
 
 #include <charconv>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,26 +42,57 @@ class Vocabulary {
   /// The model id of a BPE symbol; unk_token where dict.txt does not list it.
   Token token_of(BpeId id) const { return token_of_[id]; }
 
+  /// "DICT+BPE" (see core/vocabulary_fingerprint.hpp): the second part depends on the bytes that every model
+  /// id stands for and on the merges in their order, so on all that encoding and decoding do.
+  std::string fingerprint() const {
+    std::uint64_t hash = fnv1a("");
+    const auto add = [&](std::string_view bytes) {
+      hash = fnv1a(bytes, fnv1a(concat(bytes.size(), ":"), hash));
+    };
+    for (std::size_t token = 0; token < dictionary_.size(); ++token) {
+      const auto id = bpe_id(static_cast<Token>(token));
+      id ? add(bpe_.bytes(*id)) : add("no text");
+    }
+    for (const auto& [left, right] : bpe_.merges()) add(bpe_.bytes(left)), add(bpe_.bytes(right));
+    return dictionary_.fingerprint() + "+" + hash_digits(hash);
+  }
+
   /// The bytes that tokens stand for. Throws Error for one that stands for no text: a reserved one, or a
   /// padding symbol of dict.txt.
   std::string decode(std::span<const Token> tokens) const {
     std::string text;
     for (const Token token : tokens) {
-      const std::string& symbol = dictionary_.symbol(token);
-      BpeId id = 0;
-      const auto parsed = std::from_chars(symbol.data(), symbol.data() + symbol.size(), id);
-      require(parsed.ec == std::errc() && parsed.ptr == symbol.data() + symbol.size() && id < bpe_.size(),
-              "token ", token, " ('", symbol, "') stands for no text");
-      text += bpe_.bytes(id);
+      const auto id = bpe_id(token);
+      require(id.has_value(), "token ", token, " ('", dictionary_.symbol(token), "') stands for no text");
+      text += bpe_.bytes(*id);
     }
     return text;
   }
 
  private:
+  /// None for a token that stands for no text.
+  std::optional<BpeId> bpe_id(Token token) const {
+    const std::string& symbol = dictionary_.symbol(token);
+    BpeId id = 0;
+    const auto parsed = std::from_chars(symbol.data(), symbol.data() + symbol.size(), id);
+    if (parsed.ec != std::errc() || parsed.ptr != symbol.data() + symbol.size() || id >= bpe_.size())
+      return std::nullopt;
+    return id;
+  }
+
   BytePairEncoding bpe_;
   Dictionary dictionary_;
   std::vector<Token> token_of_;
 };
+
+/// The fingerprint of a data-bin's vocabulary: "DICT+BPE", or "DICT" where there is no BPE beside dict.txt.
+/// Throws Error for files that cannot be read.
+inline std::string vocabulary_fingerprint(const std::filesystem::path& data_bin) {
+  const auto files = VocabularyFiles::in(data_bin);
+  return std::filesystem::exists(files.encoder_json) && std::filesystem::exists(files.vocab_bpe)
+             ? Vocabulary(files).fingerprint()
+             : Dictionary::load(files.dict).fingerprint();
+}
 
 /// Encodes text. One object serves one thread.
 class TextEncoder {

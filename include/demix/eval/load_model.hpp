@@ -68,7 +68,7 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
   checkpoint::Checkpoints checkpoints;
   const auto& base = checkpoints.at(link);
   const auto& path = base.path;
-  const auto& metadata = base.metadata;
+  auto metadata = base.metadata;
   std::vector<checkpoint::ExpertSource> sources;
   for (const auto& text : list) {
     sources.push_back(checkpoint::parse_expert_source(text, path));
@@ -93,8 +93,12 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
       if constexpr (Model::has_experts) {
         std::set<std::filesystem::path> same_body{path};
         for (const auto& source : sources)
-          if (const auto& other = checkpoints.at(source.checkpoint); same_body.insert(other.path).second)
+          if (const auto& other = checkpoints.at(source.checkpoint); same_body.insert(other.path).second) {
             checkpoint::require_same_body(base, other);
+            metadata.vocabulary_fingerprint =
+                require_same_vocabulary({other.path.string(), other.metadata.vocabulary_fingerprint},
+                                        {path.string(), metadata.vocabulary_fingerprint});
+          }
         Model model(device, metadata.config, names);
         checkpoint::load_shared(path, metadata, model);
         for (std::size_t j = 0; j < sources.size(); ++j) {

@@ -9,6 +9,7 @@
 #include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/layout.hpp"
+#include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
 #include "demix/model/language_model.hpp"
 #include "demix/ops/activation.hpp"
@@ -37,7 +38,7 @@ inline void require_outside_data(const std::filesystem::path& save_dir,
 inline TrainingData open_data(const std::filesystem::path& data_bin, const std::vector<std::string>& domains,
                               const data::Dictionary& dictionary, std::size_t block_length,
                               DomainId first = DomainId(0)) {
-  TrainingData result{dictionary.fingerprint(), {}, {}, {}};
+  TrainingData result{data_bin, data::vocabulary_fingerprint(data_bin), {}, {}, {}};
   for (const auto& domain : domains) {
     result.domains.push_back(DomainId(index(first) + static_cast<int>(result.domains.size())));
     result.train.push_back(data::open_split(data_bin, domain, "train", dictionary.size(), block_length));

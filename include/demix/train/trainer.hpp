@@ -14,6 +14,7 @@
 #include "demix/comm/communicator.hpp"
 #include "demix/core/file_lock.hpp"
 #include "demix/core/stop_signal.hpp"
+#include "demix/core/vocabulary_fingerprint.hpp"
 #include "demix/data/batcher.hpp"
 #include "demix/data/dictionary.hpp"
 #include "demix/eval/perplexity.hpp"
@@ -30,6 +31,7 @@ namespace demix::train {
 
 /// The text of a run: train[d] and valid[d] are of the model's domain domains[d].
 struct TrainingData {
+  std::filesystem::path data_bin;
   std::string vocabulary_fingerprint;
   std::vector<DomainId> domains;
   std::vector<data::BlockDataset> train, valid;
@@ -48,6 +50,7 @@ class Trainer {
         data_(data),
         settings_(settings),
         facts_(adaptation ? adaptation->facts : nlohmann::json()),
+        vocabulary_fingerprint_(data.vocabulary_fingerprint),
         batcher_(data.train, data.domains, settings.sampling, settings.batch_size, settings.seed),
         schedule_{settings.learning_rate, settings.warmup_updates, settings.max_update},
         gradients_(model.make_arena()),
@@ -233,7 +236,9 @@ class Trainer {
     require_same("architecture", found.config.describe(), expected.config.describe());
     require_same("list of domains", nlohmann::json(found.domains).dump(),
                  nlohmann::json(expected.domains).dump());
-    require_same("vocabulary fingerprint", found.vocabulary_fingerprint, expected.vocabulary_fingerprint);
+    // A run goes on with what is known of its vocabulary by now.
+    vocabulary_fingerprint_ = require_same_vocabulary({data_.data_bin.string(), data_.vocabulary_fingerprint},
+                                                      {path.string(), found.vocabulary_fingerprint});
     checkpoint::load_values(path, model_);
     auto state = training_state();
     const auto scalars = nlohmann::json::parse(checkpoint::load_state(path, model_, state));
@@ -256,7 +261,7 @@ class Trainer {
   }
 
   checkpoint::Metadata metadata(std::uint64_t step) const {
-    return {settings_.experiment, model_.dictionary_config(), model_.domains(), data_.vocabulary_fingerprint,
+    return {settings_.experiment, model_.dictionary_config(), model_.domains(), vocabulary_fingerprint_,
             step};
   }
 
@@ -297,6 +302,7 @@ class Trainer {
   const TrainingData& data_;
   const Settings settings_;
   const nlohmann::json facts_;  // of an adaptation
+  std::string vocabulary_fingerprint_;
   const data::TrainBatcher batcher_;
   const optim::PolynomialDecay schedule_;
   typename Model::Arena gradients_;
