@@ -164,6 +164,42 @@ BOOST_FIXTURE_TEST_CASE(missing_files_and_folders_are_refused, HandMade) {
   check_mentions(error_of([&] { TokenFile(path / "x", 8); }), {"x.bin", "regular file"});
 }
 
+BOOST_FIXTURE_TEST_CASE(a_file_cut_short_while_it_is_open_is_an_error, HandMade) {
+  const auto file = open();
+  fs::resize_file(path / "x.bin", 4);
+  Token two[2];
+  file.read(0, two);
+  BOOST_TEST(two[1] == 2);
+  check_mentions(error_of([&] { file.read(2, two); }), {"x.bin: ends at byte 4, expected 8", "changed"});
+  fs::resize_file(path / "x.idx", 30);
+  check_mentions(error_of([&] { file.document(2); }), {"x.idx: ends at byte 30"});
+  check_mentions(error_of([&] { file.sampled_hash(); }), {"ends at byte"});
+}
+
+BOOST_FIXTURE_TEST_CASE(the_sampled_hash_tells_texts_apart, HandMade) {
+  const auto reference = open().sampled_hash();
+  BOOST_TEST(reference.size() == 16u);
+  BOOST_TEST(open().sampled_hash() == reference);
+  bin = bytes_of<std::uint16_t>({4, 2, 7, 6, 2});
+  BOOST_TEST(open().sampled_hash() != reference);
+  bin = bytes_of<std::uint16_t>({4, 2, 7, 5, 2});
+  index = index_bytes(8, {2, 1, 2}, {0, 4, 6});  // the same tokens in other documents
+  BOOST_TEST(open().sampled_hash() != reference);
+
+  const std::size_t tokens = 300000;  // more than all sampled blocks
+  const auto write = [&](std::size_t changed) {
+    std::vector<Token> document(tokens, 3);
+    document[changed] = 4;
+    write_documents(path / "y", {document}, 8);
+    return TokenFile(path / "y", 8).sampled_hash();
+  };
+  const auto first = write(0), last = write(tokens - 1), unseen = write(2500);
+  BOOST_TEST(first != last);
+  BOOST_TEST(first != unseen);
+  BOOST_TEST(last != unseen);
+  BOOST_TEST(unseen == write(2501));  // between the first two blocks
+}
+
 BOOST_FIXTURE_TEST_CASE(an_empty_split_has_no_tokens, TemporaryFolder) {
   write_documents(path / "x", {}, 10);
   const TokenFile file(path / "x", 10);

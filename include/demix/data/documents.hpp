@@ -1,7 +1,6 @@
 #pragma once
 // Where documents come from: a .jsonl file or a folder of text files, read document by document.
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +21,7 @@
 
 #include "demix/core/error.hpp"
 #include "demix/core/output_file.hpp"
+#include "demix/data/input_file.hpp"
 #include "demix/data/input_stream.hpp"
 
 namespace demix::data {
@@ -47,45 +47,6 @@ class DocumentReader {
   virtual std::string text(const DocumentPlace& place) const = 0;
   /// The file, and the line where it has several documents, for messages.
   virtual std::string where(const DocumentPlace& place) const = 0;
-};
-
-/// A file that is read in pieces, by any thread.
-class InputFile {
- public:
-  /// `name` is what messages call it. Throws Error.
-  InputFile(const std::filesystem::path& path, std::string name)
-      : name_(std::move(name)), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    require(fd_ >= 0, "cannot open '", name_, "': ", std::strerror(errno));
-  }
-  explicit InputFile(const std::filesystem::path& path) : InputFile(path, path.string()) {}
-  ~InputFile() { ::close(fd_); }
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
-
-  const std::string& name() const { return name_; }
-
-  /// Overwrites [to, to + length) with the bytes from `offset` on. Throws Error when they are not there (any
-  /// more).
-  void read(std::uint64_t offset, void* to, std::size_t length) const {
-    for (std::size_t done = 0; done < length;) {
-      const auto got =
-          ::pread(fd_, static_cast<char*>(to) + done, length - done, static_cast<off_t>(offset + done));
-      if (got < 0 && errno == EINTR) continue;
-      require(got >= 0, "cannot read '", name_, "': ", std::strerror(errno));
-      require(got > 0, name_, ": ends at byte ", offset + done, ", expected ", offset + length,
-              ": was it changed meanwhile?");
-      done += static_cast<std::size_t>(got);
-    }
-  }
-  std::string read(std::uint64_t offset, std::uint64_t length) const {
-    std::string bytes(length, '\0');
-    read(offset, bytes.data(), bytes.size());
-    return bytes;
-  }
-
- private:
-  std::string name_;
-  int fd_;
 };
 
 namespace documents_detail {

@@ -26,23 +26,16 @@
 #include "demix/train/progress.hpp"
 #include "demix/train/settings.hpp"
 #include "demix/train/totals.hpp"
+#include "demix/train/training_data.hpp"
 
 namespace demix::train {
-
-/// The text of a run: train[d] and valid[d] are of the model's domain domains[d].
-struct TrainingData {
-  std::filesystem::path data_bin;
-  std::string vocabulary_fingerprint;
-  std::vector<DomainId> domains;
-  std::vector<data::BlockDataset> train, valid;
-};
 
 template <class Model, comm::Communicator Comm>
 class Trainer {
  public:
   /// Model, communicator and data must outlive the trainer. Without an adaptation all parameters are trained.
   /// Creates the save folder; when it holds a checkpoint, continues from the newest one. Throws Error when
-  /// that is of another model, vocabulary, set of domains, or run.
+  /// that is of another model, vocabulary, set of domains, text, or run.
   Trainer(Model& model, Comm& comm, const TrainingData& data, const Settings& settings,
           std::optional<Adaptation> adaptation = {})
       : model_(model),
@@ -51,6 +44,7 @@ class Trainer {
         settings_(settings),
         facts_(adaptation ? adaptation->facts : nlohmann::json()),
         vocabulary_fingerprint_(data.vocabulary_fingerprint),
+        text_(text_identity(data, model.domains())),
         batcher_(data.train, data.domains, settings.sampling, settings.batch_size, settings.seed),
         schedule_{settings.learning_rate, settings.warmup_updates, settings.max_update},
         gradients_(model.make_arena()),
@@ -187,12 +181,13 @@ class Trainer {
     const bool is_there = folder_.latest_step() == step_;
     if (!is_there || (saved_validation_due_ && !validation_due_)) {
       checkpoint::TrainingState<Model> state = training_state();
-      state.scalars = nlohmann::json{{"tokens", tokens_seen_},
-                                     {"best_average_perplexity", best_.step ? best_.average : 0},
-                                     {"best_step", best_.step},
-                                     {"validation_due", validation_due_},
-                                     {"settings", settings_for_resume(settings_, comm_.size(), facts_)}}
-                          .dump();
+      state.scalars = nlohmann::json{
+          {"tokens", tokens_seen_},
+          {"best_average_perplexity", best_.step ? best_.average : 0},
+          {"best_step", best_.step},
+          {"validation_due", validation_due_},
+          {"settings", settings_for_resume(settings_, comm_.size(), facts_)},
+          {"text", text_}}.dump();
       if (is_there)
         checkpoint::replace_state(folder_.path_of(step_), metadata(step_), model_, state);
       else
@@ -244,6 +239,7 @@ class Trainer {
     const auto scalars = nlohmann::json::parse(checkpoint::load_state(path, model_, state));
     require_same("training settings", scalars.at("settings").dump(),
                  settings_for_resume(settings_, comm_.size(), facts_).dump());
+    require_same_text(path.string(), scalars.value("text", nlohmann::json()), data_.data_bin, text_);
     tokens_seen_ = scalars.at("tokens");
     best_.step = scalars.at("best_step");
     if (best_.step > 0) best_.average = scalars.at("best_average_perplexity");
@@ -303,6 +299,7 @@ class Trainer {
   const Settings settings_;
   const nlohmann::json facts_;  // of an adaptation
   std::string vocabulary_fingerprint_;
+  const nlohmann::json text_;  // what tells it from other text
   const data::TrainBatcher batcher_;
   const optim::PolynomialDecay schedule_;
   typename Model::Arena gradients_;

@@ -1,0 +1,55 @@
+#pragma once
+// The text that a run is trained on, and whether a resumed run still has the same.
+
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "demix/core/types.hpp"
+#include "demix/data/block_dataset.hpp"
+
+namespace demix::train {
+
+/// The text of a run: train[d] and valid[d] are of the model's domain domains[d].
+struct TrainingData {
+  std::filesystem::path data_bin;
+  std::string vocabulary_fingerprint;
+  std::vector<DomainId> domains;
+  std::vector<data::BlockDataset> train, valid;
+};
+
+/// What tells the text of a run from another one: by the names of the domains and the splits train and valid,
+/// the numbers of tokens and documents, and TokenFile::sampled_hash. Throws Error.
+inline nlohmann::json text_identity(const TrainingData& data, const std::vector<std::string>& names) {
+  const auto describe = [](const data::TokenFile& file) -> nlohmann::json {
+    return {{"tokens", file.tokens()}, {"documents", file.documents()}, {"hash", file.sampled_hash()}};
+  };
+  auto result = nlohmann::json::object();
+  for (std::size_t d = 0; d < data.domains.size(); ++d)
+    result[names[static_cast<std::size_t>(index(data.domains[d]))]] = {
+        {"train", describe(data.train[d].file())}, {"valid", describe(data.valid[d].file())}};
+  return result;
+}
+
+/// Throws Error, with the domain and the split, unless the run that saved `checkpoint` had the text that the
+/// data-bin has now. A run that did not record its text (`there` is null) goes on with a warning.
+inline void require_same_text(const std::string& checkpoint, const nlohmann::json& there,
+                              const std::filesystem::path& data_bin, const nlohmann::json& here) {
+  if (there.is_null()) {
+    std::fprintf(stderr,
+                 "warning: whether %s was trained on the text of %s is not known: an older demix wrote it\n",
+                 checkpoint.c_str(), data_bin.c_str());
+    return;
+  }
+  for (const auto& [domain, splits] : here.items())
+    for (const auto& [split, now] : splits.items()) {
+      const auto before = there.value(domain, nlohmann::json::object()).value(split, nlohmann::json());
+      require(before == now, "cannot continue from ", checkpoint, ": its ", split, " text of domain '",
+              domain, "' is\n  ", before.dump(), "\nbut that of ", data_bin.string(), " is\n  ", now.dump(),
+              "\nUse the text that the run began with, or another --save-dir");
+    }
+}
+
+}  // namespace demix::train
