@@ -17,8 +17,10 @@ namespace {
 demix::data::VocabularyFiles vocabulary_of(const std::filesystem::path& data_bin,
                                            const demix::data::PrepareSettings& settings) {
   auto files = demix::data::VocabularyFiles::in(data_bin);
-  if (!settings.encoder_json.empty()) files.encoder_json = settings.encoder_json;
-  if (!settings.vocab_bpe.empty()) files.vocab_bpe = settings.vocab_bpe;
+  if (!settings.encoder_json.empty()) {
+    files.encoder_json = settings.encoder_json;
+    files.vocab_bpe = settings.vocab_bpe;
+  }
   if (settings.dict) files.dict = *settings.dict;
   return files;
 }
@@ -29,9 +31,11 @@ int body(int argc, char** argv) {
   if (!data::parse_prepare_options(argc, argv, options)) return 0;
   const data::PrepareSettings& settings = options.prepare;
   if (options.decode) {
-    const auto data_bin = std::filesystem::absolute(*options.decode).parent_path().parent_path();
-    const auto prefix =
-        settings.document_prefix ? *settings.document_prefix : data::document_prefix_of(data_bin);
+    const auto folder = std::filesystem::absolute(*options.decode).parent_path(),
+               data_bin = folder.parent_path();
+    const auto prefix = settings.document_prefix
+                            ? *settings.document_prefix
+                            : data::document_prefix_of(data_bin, folder.filename().string());
     demix::OutputFile out("/dev/stdout");
     data::decode_split(*options.decode, data::Vocabulary(vocabulary_of(data_bin, settings)), prefix, out);
   } else {

@@ -42,11 +42,32 @@ BOOST_FIXTURE_TEST_CASE(fingerprint_sees_symbols_and_order_only, TemporaryFolder
   BOOST_TEST(fingerprint("ab 1\n") != fingerprint("a 1\nb 1\n"));
 }
 
+BOOST_FIXTURE_TEST_CASE(what_fairseqs_loader_accepts_is_accepted, TemporaryFolder) {
+  const auto load = [&](const std::string& text) {
+    return Dictionary::load(write_file(path / "dict.txt", text));
+  };
+  const auto plain = load("a 1\nb 2\n").fingerprint();
+  for (const char* text : {"a 1\r\nb 2\r\n", "a 1 \nb 2\t \n", "a -1\nb +2\n",
+                           "\xef\xbb\xbf"
+                           "a 1\nb 2\n",
+                           "a 1 #fairseq:overwrite\nb 2 #fairseq:overwrite \r\n"})
+    BOOST_TEST(load(text).fingerprint() == plain, text);
+  // A symbol that is overwritten has a further id; the earlier one keeps its name.
+  const auto twice = load("a 1\nb 2\na 3 #fairseq:overwrite\n<pad> 1 #fairseq:overwrite\nc 1\n");
+  BOOST_TEST(twice.size() == 9u);
+  BOOST_TEST(twice.id("a") == 6);
+  BOOST_TEST(twice.symbol(4) == "a");
+  BOOST_TEST(twice.symbol(6) == "a");
+  BOOST_TEST(twice.id("<pad>") == 7);
+  BOOST_TEST(twice.id("c") == 8);
+}
+
 BOOST_FIXTURE_TEST_CASE(bad_files_are_refused_with_file_and_line, TemporaryFolder) {
   const auto message = [&](const std::string& text) {
     return error_of([&] { Dictionary::load(write_file(path / "dict.txt", text)); });
   };
-  for (const char* line : {"b", "b ", " 5", "b x", "b 1x", "b -1", "", "b 5 #fairseq:overwrite"})
+  for (const char* line :
+       {"b", "b ", " 5", "b x", "b 1x", "b -", "b 1-", "", "b #fairseq:overwrite", "b 5 #fairseq:other"})
     check_mentions(message(std::string("a 1\n") + line + "\nc 3\n"), {"dict.txt:2", "<symbol> <count>"});
   check_mentions(message("a 1\nb 1\na 2\n"), {"dict.txt:3", "'a'", "twice"});
   check_mentions(message("<pad> 1\n"), {"dict.txt:1", "<pad>"});

@@ -111,5 +111,129 @@ class Vocabularies(ProgramTest):
         self.assert_fails(train("demix", self.theirs, old, *arguments), 1, "stand for other text")
 
 
+def write_text(folder, words="the quick brown fox"):
+    folder.mkdir()
+    lines = [json.dumps({"text": f"line {i} {words} {i % 7}\n"}) for i in range(30)]
+    (folder / "alpha.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def prepare(text, out, *arguments):
+    return run("demix-prepare", "--input-dir", text, "--output", out, "--valid-fraction", 0.1, "--test-fraction", 0.1,
+               *arguments)
+
+
+class TokenizerFiles(ProgramTest):
+    """Hugging Face's tokenizer.json, and files that came through Windows."""
+
+    def setUp(self):
+        super().setUp()
+        self.text, self.made = write_text(self.folder / "text"), self.folder / "made"
+        done = prepare(self.text, self.made, "--vocab-size", 290)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.merges = (self.made / "vocab.bpe").read_text().splitlines()[1:]
+        self.tokenizer = {"version": "1.0", "added_tokens": [], "normalizer": None,
+                          "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+                          "model": {"type": "BPE", "vocab": json.loads((self.made / "encoder.json").read_text()),
+                                    "merges": self.merges}}
+
+    def prepare_again(self, name, *arguments):
+        out = self.folder / name
+        done = prepare(self.text, out, "--document-prefix", "", *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((out / "alpha" / "train.bin").read_bytes(), (self.made / "alpha" / "train.bin").read_bytes())
+        fingerprints = [json.loads((each / "summary.json").read_text())["vocabulary_fingerprint"] for each in (out, self.made)]
+        self.assertEqual(fingerprints[0], fingerprints[1])
+        return done
+
+    def write_tokenizer(self):
+        path = self.folder / "tokenizer.json"
+        path.write_text(json.dumps(self.tokenizer))
+        return path
+
+    def test_merges_as_strings_and_as_pairs(self):
+        done = self.prepare_again("strings", "--encoder-json", self.write_tokenizer())
+        self.assertNotIn("warning", done.stderr)
+        self.tokenizer["model"]["merges"] = [merge.split(" ") for merge in self.merges]
+        self.prepare_again("pairs", "--encoder-json", self.write_tokenizer())
+        done = run("demix-prepare", "--decode", self.made / "alpha" / "test_alpha", "--encoder-json", self.write_tokenizer())
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("the quick brown fox", done.stdout)
+
+    def test_what_is_left_out_is_said(self):
+        self.tokenizer["normalizer"] = {"type": "NFC"}
+        done = self.prepare_again("nfc", "--encoder-json", self.write_tokenizer())
+        self.assertIn("warning", done.stderr)
+        self.assertIn("normalizer", done.stderr)
+
+    def test_refusals_are_short(self):
+        path = self.write_tokenizer()
+        cases = [(2, "leave --vocab-bpe out", path, "--vocab-bpe", self.made / "vocab.bpe"),
+                 (2, "belong together", self.made / "encoder.json")]
+        for code, words, *arguments in cases:
+            done = prepare(self.text, self.folder / "out", "--encoder-json", *arguments)
+            self.assert_fails(done, code, words)
+        self.tokenizer["model"]["type"] = "Unigram"
+        done = prepare(self.text, self.folder / "out", "--encoder-json", self.write_tokenizer())
+        self.assert_fails(done, 1, "Unigram", str(path))
+        self.assertLess(len(done.stderr), 500)
+
+    def test_files_of_windows(self):
+        windows = self.folder / "windows"
+        windows.mkdir()
+        for name in ("vocab.bpe", "dict.txt"):
+            text = (self.made / name).read_bytes().replace(b"\n", b"\r\n")
+            (windows / name).write_bytes(b"\xef\xbb\xbf" + text)
+        self.prepare_again("crlf", "--encoder-json", self.made / "encoder.json", "--vocab-bpe", windows / "vocab.bpe",
+                           "--dict", windows / "dict.txt")
+
+
+class DocumentPrefixes(ProgramTest):
+    """A domain that is added with another prefix than the data-bin's."""
+
+    def decode(self, data_bin, domain):
+        done = run("demix-prepare", "--decode", data_bin / domain / f"test_{domain}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def add(self, data_bin, domain, *arguments):
+        done = run("demix-prepare", "--input", f"{domain}={self.text / 'alpha.jsonl'}", "--output", data_bin,
+                   "--reuse-vocabulary", "--valid-fraction", 0.1, "--test-fraction", 0.1, *arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_every_domain_loses_its_own(self):
+        self.text, data_bin = write_text(self.folder / "text"), self.folder / "bin"
+        self.assertEqual(prepare(self.text, data_bin, "--vocab-size", 290).returncode, 0)
+        plain = self.decode(data_bin, "alpha")
+        self.assertTrue(plain.startswith("line "))
+        self.add(data_bin, "beta", "--document-prefix", "<<doc>> ")
+        self.add(data_bin, "gamma")
+        summary = json.loads((data_bin / "summary.json").read_text())
+        self.assertEqual(summary["document_prefix"], "")
+        self.assertEqual(summary["domains"]["beta"]["document_prefix"], "<<doc>> ")
+        self.assertNotIn("document_prefix", summary["domains"]["gamma"])
+        for domain in ("beta", "gamma"):
+            text = self.decode(data_bin, domain)
+            self.assertTrue(text.startswith("line "), text[:40])
+            self.assertNotIn("<<doc>>", text)
+        self.assertEqual(self.decode(data_bin, "alpha"), plain)
+
+    def test_a_data_bin_of_the_original_keeps_its_prefix(self):
+        self.text, data_bin = write_text(self.folder / "text"), self.folder / "bin"
+        done = prepare(self.text, data_bin, "--vocab-size", 290, "--document-prefix", "<|endoftext|> ")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        plain = self.decode(data_bin, "alpha")
+        (data_bin / "summary.json").unlink()
+        self.add(data_bin, "beta", "--document-prefix", "")
+        self.assertEqual(self.decode(data_bin, "alpha"), plain)
+        self.assertTrue(self.decode(data_bin, "beta").startswith("line "))
+
+    def test_a_damaged_summary(self):
+        self.text, data_bin = write_text(self.folder / "text"), self.folder / "bin"
+        self.assertEqual(prepare(self.text, data_bin, "--vocab-size", 290).returncode, 0)
+        (data_bin / "summary.json").write_text('{"document_prefix": 3}')
+        self.assert_fails(run("demix-prepare", "--decode", data_bin / "alpha" / "test_alpha"), 1, "summary.json", "a string")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -16,6 +16,7 @@
 
 #include "demix/core/error.hpp"
 #include "demix/data/byte_alphabet.hpp"
+#include "demix/data/tokenizer_json.hpp"
 
 namespace demix::data {
 
@@ -33,13 +34,22 @@ class BytePairEncoding {
   };
 
   /// Reads GPT-2's encoder.json and vocab.bpe, or Hugging Face's vocab.json and merges.txt, which have the
-  /// same forms. Throws Error, with file and line, for other forms, a missing byte, or a merge whose parts or
-  /// result are no symbols.
+  /// same forms, or, without `vocab_bpe`, its tokenizer.json, which holds both. Throws Error, with file and
+  /// line, for other forms, a missing byte, or a merge whose parts or result are no symbols.
   static BytePairEncoding load(const std::filesystem::path& encoder_json,
                                const std::filesystem::path& vocab_bpe) {
     BytePairEncoding result;
-    const auto ids = result.read_symbols(encoder_json);
-    result.read_merges(vocab_bpe, ids, encoder_json);
+    if (vocab_bpe.empty()) {
+      const auto tokenizer = read_tokenizer_json(encoder_json);
+      const auto ids = result.take_symbols(tokenizer.vocab, encoder_json);
+      MergeList merges{ids, encoder_json, {}};
+      for (const auto& [left, right] : tokenizer.merges)
+        merges.add(left, right, encoder_json.string(), ": merge ", merges.slots.size() + 1);
+      result.index_merges(merges.slots, encoder_json);
+    } else {
+      const auto ids = result.read_symbols(encoder_json);
+      result.read_merges(vocab_bpe, ids, encoder_json);
+    }
     return result;
   }
 
@@ -89,17 +99,45 @@ class BytePairEncoding {
     return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15u) >> shift_);
   }
 
-  /// Returns the ids by spelling.
-  std::unordered_map<std::string, BpeId> read_symbols(const std::filesystem::path& path) {
+  using Ids = std::unordered_map<std::string, BpeId>;  // by spelling
+
+  /// Merges in the order of their ranks, for the hash table.
+  struct MergeList {
+    const Ids& ids;
+    const std::filesystem::path& encoder_json;
+    std::vector<Slot> slots;
+
+    /// `where` are parts of a message.
+    template <class... Where>
+    void add(const std::string& left, const std::string& right, const Where&... where) {
+      const auto id_of = [&](const std::string& symbol) {
+        const auto found = ids.find(symbol);
+        require(found != ids.end(), where..., ": '", symbol, "' is no symbol of ", encoder_json.string(),
+                ": the two do not belong together");
+        return found->second;
+      };
+      const Merge merge{static_cast<std::uint32_t>(slots.size()), id_of(left + right)};
+      slots.push_back({pair_key(id_of(left), id_of(right)), merge});
+    }
+  };
+
+  Ids read_symbols(const std::filesystem::path& path) {
     std::ifstream in(path);
     require(in.good(), "cannot open '", path.string(), "'");
     const auto json = nlohmann::json::parse(in, nullptr, false);
     require(json.is_object(), path.string(), ": not a JSON object of symbols and their ids");
+    require(!is_tokenizer_json(json), path.string(),
+            ": a tokenizer.json, which holds the merges too; give it without another file of merges");
+    return take_symbols(json, path);
+  }
+
+  Ids take_symbols(const nlohmann::json& json, const std::filesystem::path& path) {
     const ByteAlphabet alphabet;
-    std::unordered_map<std::string, BpeId> ids;
+    Ids ids;
     for (const auto& [symbol, value] : json.items()) {
       require(value.is_number_unsigned() && value.get<std::uint64_t>() <= largest_id, path.string(),
-              ": the id of '", symbol, "' is ", value.dump(), ", expected a number from 0 to ", largest_id);
+              ": the id of '", symbol, "' is ", value.is_number() ? value.dump() : value.type_name(),
+              ", expected a number from 0 to ", largest_id);
       const auto id = value.get<BpeId>();
       if (id >= bytes_.size()) bytes_.resize(id + 1);
       require(bytes_[id].empty(), path.string(), ": id ", id, " occurs twice, once for '", symbol, "'");
@@ -115,30 +153,27 @@ class BytePairEncoding {
     return ids;
   }
 
-  void read_merges(const std::filesystem::path& path, const std::unordered_map<std::string, BpeId>& ids,
+  void read_merges(const std::filesystem::path& path, const Ids& ids,
                    const std::filesystem::path& encoder_json) {
     std::ifstream in(path);
     require(in.good(), "cannot open '", path.string(), "'");
-    std::vector<Slot> merges;
+    MergeList merges{ids, encoder_json, {}};
     std::size_t line_number = 0;
     for (std::string line; std::getline(in, line);) {
       ++line_number;
+      if (line_number == 1 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);
+      line.resize(line.find_last_not_of(" \t\r") + 1);
       if (line.empty() || (line_number == 1 && line.starts_with("#version"))) continue;
       const std::size_t space = line.find(' ');
       require(space != std::string::npos && line.find(' ', space + 1) == std::string::npos, path.string(),
               ":", line_number, ": expected two symbols and a space between, found '", line, "'");
-      const auto id_of = [&](const std::string& symbol) {
-        const auto found = ids.find(symbol);
-        require(found != ids.end(), path.string(), ":", line_number, ": '", symbol, "' is no symbol of ",
-                encoder_json.string(), ": the two files do not belong together");
-        return found->second;
-      };
-      const std::string left = line.substr(0, space), right = line.substr(space + 1);
-      const Merge merge{static_cast<std::uint32_t>(merges.size()), id_of(left + right)};
-      merges.push_back({pair_key(id_of(left), id_of(right)), merge});
+      merges.add(line.substr(0, space), line.substr(space + 1), path.string(), ":", line_number);
     }
     require(!in.bad(), "cannot read '", path.string(), "' after line ", line_number);
+    index_merges(merges.slots, path);
+  }
 
+  void index_merges(const std::vector<Slot>& merges, const std::filesystem::path& path) {
     const std::size_t capacity = std::bit_ceil(2 * merges.size() + 2);
     shift_ = 65 - static_cast<int>(std::bit_width(capacity));
     slots_.assign(capacity, {no_key, {}});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -19,23 +20,22 @@ namespace demix::data {
 /// padding symbols that fairseq writes ("madeupword0000 0") among them.
 class Dictionary {
  public:
-  /// Reads lines of "<symbol> <count>". Throws Error, with file and line, for a line of another form and for
-  /// a symbol that occurs twice or is reserved.
+  /// Reads lines of "<symbol> <count>" as fairseq's own loader does: what follows the count may be white
+  /// space (so also the end of a Windows line) and the flag #fairseq:overwrite, which gives a symbol that is
+  /// there already a further id. Throws Error, with file and line, for a line of another form and for a
+  /// symbol that occurs twice or is reserved, without that flag.
   static Dictionary load(const std::filesystem::path& path) {
     std::ifstream in(path);
     require(in.good(), "cannot open '", path.string(), "': a data-bin holds its vocabulary in dict.txt");
     Dictionary result;
     std::size_t line_number = 0;
     for (std::string line; std::getline(in, line);) {
-      ++line_number;
-      const std::size_t space = line.rfind(' ');
-      const bool well_formed = space != std::string::npos && space > 0 && space + 1 < line.size() &&
-                               line.find_first_not_of("0123456789", space + 1) == std::string::npos;
-      require(well_formed, path.string(), ":", line_number, ": expected '<symbol> <count>', found '", line,
-              "'");
-      line.resize(space);
-      require(result.add(line), path.string(), ":", line_number, ": the symbol '", line,
-              "' occurs twice or is one of the reserved ones (<s> <pad> </s> <unk>)");
+      if (++line_number == 1 && line.starts_with(byte_order_mark)) line.erase(0, byte_order_mark.size());
+      const auto entry = parse(line);
+      require(entry.has_value(), path.string(), ":", line_number, ": expected '<symbol> <count>', found '",
+              line, "'");
+      require(result.add(entry->symbol, entry->overwrites), path.string(), ":", line_number, ": the symbol '",
+              entry->symbol, "' occurs twice or is one of the reserved ones (<s> <pad> </s> <unk>)");
     }
     require(!in.bad(), "cannot read '", path.string(), "' after line ", line_number);
     require(line_number > 0, path.string(), ": no symbols; expected lines of '<symbol> <count>'");
@@ -67,13 +67,40 @@ class Dictionary {
 
  private:
   Dictionary() {
-    for (const char* reserved : {"<s>", "<pad>", "</s>", "<unk>"}) add(reserved);
+    for (const char* reserved : {"<s>", "<pad>", "</s>", "<unk>"}) add(reserved, false);
   }
 
-  bool add(const std::string& symbol) {
-    const bool is_new = ids_.emplace(symbol, static_cast<Token>(symbols_.size())).second;
-    if (is_new) symbols_.push_back(symbol);
-    return is_new;
+  struct Entry {
+    std::string symbol;
+    bool overwrites;
+  };
+  static constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
+  static std::optional<Entry> parse(std::string_view line) {
+    const auto take_last = [&line] {
+      const std::size_t space = line.rfind(' ');
+      if (space == std::string_view::npos) return std::string_view();
+      const auto field = line.substr(space + 1);
+      line = line.substr(0, space);
+      return field;
+    };
+    line = line.substr(0, line.find_last_not_of(" \t\n\v\f\r") + 1);
+    auto count = take_last();
+    const bool overwrites = count == "#fairseq:overwrite";
+    if (overwrites) count = take_last();
+    if (count.starts_with('-') || count.starts_with('+')) count.remove_prefix(1);
+    const bool is_number = !count.empty() && count.find_first_not_of("0123456789") == std::string_view::npos;
+    if (!is_number || line.empty()) return std::nullopt;
+    return Entry{std::string(line), overwrites};
+  }
+
+  /// Returns false for a symbol that is there already, unless it is overwritten.
+  bool add(const std::string& symbol, bool overwrites) {
+    const auto [at, is_new] = ids_.try_emplace(symbol);
+    if (!is_new && !overwrites) return false;
+    at->second = static_cast<Token>(symbols_.size());
+    symbols_.push_back(symbol);
+    return true;
   }
 
   std::vector<std::string> symbols_;

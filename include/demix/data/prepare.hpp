@@ -43,9 +43,20 @@ inline nlohmann::ordered_json read_summary(const std::filesystem::path& data_bin
   return summary;
 }
 
-/// The document prefix of a data-bin: what summary.json says, or the original's where it says nothing.
-inline std::string document_prefix_of(const std::filesystem::path& data_bin) {
-  return read_summary(data_bin).value("document_prefix", original_document_prefix);
+/// The document prefix of a domain, or without a name that of a data-bin, which its domains have unless
+/// summary.json says another for one. The original's where it says nothing. Throws Error.
+inline std::string document_prefix_of(const std::filesystem::path& data_bin, const std::string& domain = {}) {
+  const auto summary = read_summary(data_bin);
+  const auto prefix_in = [&](const nlohmann::ordered_json& object, const std::string& otherwise) {
+    if (!object.contains("document_prefix")) return otherwise;
+    const auto& prefix = object["document_prefix"];
+    require(prefix.is_string(), (data_bin / "summary.json").string(), ": 'document_prefix' is ",
+            prefix.type_name(), ", expected a string");
+    return prefix.get<std::string>();
+  };
+  const auto common = prefix_in(summary, original_document_prefix);
+  const bool listed = summary.contains("domains") && summary["domains"].contains(domain);
+  return listed ? prefix_in(summary["domains"][domain], common) : common;
 }
 
 /// One run of demix-prepare. The data-bin appears, or grows by whole domains, only at the end. The result
@@ -224,10 +235,25 @@ class Preparation {
                                  : std::string()));
   }
 
-  static void copy_vocabulary(const VocabularyFiles& from, const VocabularyFiles& to) {
+  void copy_vocabulary(const VocabularyFiles& from, const VocabularyFiles& to) {
+    write_copy(from.dict, to.dict);
+    if (from.vocab_bpe.empty()) return split_tokenizer_json(from.encoder_json, to);
     write_copy(from.encoder_json, to.encoder_json);
     write_copy(from.vocab_bpe, to.vocab_bpe);
-    write_copy(from.dict, to.dict);
+  }
+
+  /// Writes what is in a tokenizer.json as an encoder.json and a vocab.bpe.
+  void split_tokenizer_json(const std::filesystem::path& from, const VocabularyFiles& to) {
+    const auto tokenizer = read_tokenizer_json(from);
+    OutputFile encoder(to.encoder_json), merges(to.vocab_bpe);
+    encoder.write(tokenizer.vocab.dump(-1, ' ', true));
+    merges.write("#version: 0.2\n");
+    for (const auto& [left, right] : tokenizer.merges) merges.write(left + " " + right + "\n");
+    encoder.commit();
+    merges.commit();
+    for (const auto& part : tokenizer.ignored)
+      progress_.message(concat("warning: ", from.string(), ": demix does without ", part,
+                               ": tokens may differ from Hugging Face's"));
   }
 
   /// A dict.txt of all symbols in the order of their ids.
@@ -239,10 +265,14 @@ class Preparation {
   }
 
   void require_same_vocabulary(const Vocabulary& vocabulary) const {
-    const auto found = vocabulary_fingerprint(settings_.output), given = vocabulary.fingerprint();
-    require(vocabularies_agree(found, given), "the vocabulary of '", settings_.output.string(),
-            "' (fingerprint ", found, ") is not the given one (", given,
-            "); --reuse-vocabulary takes the one that is there");
+    const auto dictionary = Dictionary::load(settings_.output / "dict.txt");
+    require(dictionary.fingerprint() == vocabulary.dictionary().fingerprint(), "the vocabulary of '",
+            settings_.output.string(), "' (", dictionary.size(), " symbols, fingerprint ",
+            dictionary.fingerprint(), ") is not the given one (", vocabulary.dictionary().size(), ", ",
+            vocabulary.dictionary().fingerprint(), "); --reuse-vocabulary takes the one that is there");
+    require(vocabularies_agree(vocabulary_fingerprint(settings_.output), vocabulary.fingerprint()),
+            "the BPE of '", settings_.output.string(),
+            "' is not the given one; --reuse-vocabulary takes the one that is there");
   }
 
   DomainSummary encode_domain(const Input& input, const Vocabulary& vocabulary,
@@ -326,8 +356,12 @@ class Preparation {
         adds_ ? read_summary(settings_.output) : nlohmann::ordered_json::object();
     summary["vocabulary_size"] = vocabulary.dictionary().size();
     summary["vocabulary_fingerprint"] = vocabulary.fingerprint();
-    if (!summary.contains("document_prefix")) summary["document_prefix"] = prefix_;
-    for (const auto& domain : summaries) summary["domains"][domain.name] = to_json(domain);
+    if (!summary.contains("document_prefix"))
+      summary["document_prefix"] = adds_ ? document_prefix_of(settings_.output) : prefix_;
+    for (const auto& domain : summaries) {
+      auto& entry = summary["domains"][domain.name] = to_json(domain);
+      if (summary["document_prefix"] != prefix_) entry["document_prefix"] = prefix_;
+    }
     OutputFile file(staging_.path() / "summary.json");
     file.write(json_text(summary, 2) + "\n");
     file.commit();

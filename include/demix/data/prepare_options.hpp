@@ -19,6 +19,7 @@
 #include "demix/data/input_stream.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/data/prepare_settings.hpp"
+#include "demix/data/tokenizer_json.hpp"
 
 namespace demix::data {
 
@@ -97,7 +98,14 @@ inline void choose_vocabulary(const boost::program_options::variables_map& value
                               PrepareSettings& settings) {
   const bool encoder = values.count("encoder-json"), merges = values.count("vocab-bpe");
   const bool reuse = values["reuse-vocabulary"].as<bool>();
-  if (encoder != merges) throw UsageError("--encoder-json and --vocab-bpe belong together; one is missing");
+  const bool whole = encoder && is_tokenizer_json(settings.encoder_json);
+  if (whole && merges)
+    throw UsageError(concat("--vocab-bpe: '", settings.encoder_json.string(),
+                            "' is a tokenizer.json, which holds the merges too; leave --vocab-bpe out"));
+  if (encoder != merges && !whole)
+    throw UsageError(
+        "--encoder-json and --vocab-bpe belong together; one is missing (a tokenizer.json alone "
+        "holds both)");
   if (settings.dict && !encoder) throw UsageError("--dict needs --encoder-json and --vocab-bpe");
   if (encoder && reuse) throw UsageError("--reuse-vocabulary contradicts --encoder-json");
   const bool trains = !values["vocab-size"].defaulted() || !values["bpe-sample-bytes"].defaulted();
@@ -168,7 +176,7 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   vocabulary.add_options()
     ("vocab-size", whole(s.vocabulary_size, least_vocabulary, most_vocabulary)->default_value(s.vocabulary_size), "train a BPE of this many symbols on the inputs, the 4 reserved ones included")
     ("bpe-sample-bytes", count(s.bpe_sample_bytes, 1)->default_value(s.bpe_sample_bytes), "text to train it on, evenly over the domains")
-    ("encoder-json", file(encoder_json), "use this BPE instead: GPT-2's encoder.json, or Hugging Face's vocab.json")
+    ("encoder-json", file(encoder_json), "use this BPE instead: GPT-2's encoder.json, Hugging Face's vocab.json, or its tokenizer.json alone")
     ("vocab-bpe", file(vocab_bpe), "its merges: GPT-2's vocab.bpe, or Hugging Face's merges.txt")
     ("dict", file(dict), "the dict.txt that numbers its symbols for the model (default: all, in order)")
     ("reuse-vocabulary", po::bool_switch(), "use the vocabulary of the data-bin --output, to add domains to it")

@@ -181,13 +181,13 @@ class Trainer {
     const bool is_there = folder_.latest_step() == step_;
     if (!is_there || (saved_validation_due_ && !validation_due_)) {
       checkpoint::TrainingState<Model> state = training_state();
-      state.scalars = nlohmann::json{
-          {"tokens", tokens_seen_},
-          {"best_average_perplexity", best_.step ? best_.average : 0},
-          {"best_step", best_.step},
-          {"validation_due", validation_due_},
-          {"settings", settings_for_resume(settings_, comm_.size(), facts_)},
-          {"text", text_}}.dump();
+      const nlohmann::json scalars{{"tokens", tokens_seen_},
+                                   {"best_average_perplexity", best_.step ? best_.average : 0},
+                                   {"best_step", best_.step},
+                                   {"validation_due", validation_due_},
+                                   {"settings", settings_for_resume(settings_, comm_.size(), facts_)},
+                                   {"text", text_}};
+      state.scalars = scalars.dump();
       if (is_there)
         checkpoint::replace_state(folder_.path_of(step_), metadata(step_), model_, state);
       else
