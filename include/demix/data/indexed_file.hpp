@@ -37,8 +37,8 @@ class TokenFile {
     check_documents();
   }
 
-  /// The path of the .bin file.
-  const std::string& name() const { return bin_.name(); }
+  /// Of the .bin file.
+  std::filesystem::path path() const { return bin_.name(); }
   std::size_t tokens() const { return bin_size_ / width_; }
   std::size_t documents() const { return documents_; }
 
@@ -52,7 +52,7 @@ class TokenFile {
   /// Copies tokens [first, first + out.size()) of the stream. Throws Error when they reach past its end, and
   /// for an id outside [0, vocabulary size).
   void read(std::size_t first, std::span<Token> out) const {
-    require(first <= tokens() && out.size() <= tokens() - first, name(), ": tokens [", first, ", ",
+    require(first <= tokens() && out.size() <= tokens() - first, bin_.name(), ": tokens [", first, ", ",
             first + out.size(), ") were asked for, there are ", tokens());
     indexed_format::with_type(type_, [&](auto element) {
       using Element = decltype(element);
@@ -169,8 +169,8 @@ class TokenFile {
   void fail_at_invalid_id(std::span<const Element> ids, std::size_t first) const {
     for (std::size_t i = 0; i < ids.size(); ++i) {
       const auto value = static_cast<std::int64_t>(ids[i]);
-      require(static_cast<std::uint64_t>(value) < vocabulary_size_, name(), ": token ", first + i, " is id ",
-              value, ", outside the vocabulary of ", vocabulary_size_,
+      require(static_cast<std::uint64_t>(value) < vocabulary_size_, bin_.name(), ": token ", first + i,
+              " is id ", value, ", outside the vocabulary of ", vocabulary_size_,
               " symbols: is this the dict.txt the data was prepared with?");
     }
   }
