@@ -92,7 +92,9 @@ for name in http_proxy https_proxy no_proxy; do
 done
 
 note "$suite: debootstrap in $root"
-debootstrap --variant=minbase --include=ca-certificates,git "$suite" "$root" "$mirror" >"$root.log" 2>&1 ||
+# It mounts /proc, too, where an interruption must not leave it.
+unshare --mount --propagation private debootstrap --variant=minbase --include=ca-certificates,git \
+  "$suite" "$root" "$mirror" >"$root.log" 2>&1 ||
   { tail -n 20 "$root.log" >&2; fail "debootstrap failed"; }
 rm -f "$root.log"
 apt-config dump Acquire | grep -E '^Acquire::(https?|Check-Valid-Until|Check-Date|Retries|ForceIPv[46])\b' \
