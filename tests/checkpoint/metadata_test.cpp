@@ -12,10 +12,15 @@ BOOST_AUTO_TEST_CASE(the_version_is_the_projects) {
 BOOST_AUTO_TEST_CASE(save_writes_nothing_for_a_bad_or_double_name) {
   const TemporaryFolder folder;
   device::Cpu device;
-  Experts up(device, small_config(), {"a", "../up"}, Seed{1}),
-      twice(device, small_config(), {"a", "a"}, Seed{1});
-  BOOST_TEST(mentions(error_of([&] { save_without_state(folder.path / "x", "demix", up); }), {"'../up'"}));
-  BOOST_TEST(mentions(error_of([&] { save_without_state(folder.path / "x", "demix", twice); }), {"twice"}));
+  // The model refuses them already.
+  const auto message = [&](const std::vector<std::string>& domains) {
+    return error_of([&] {
+      Experts model(device, small_config(), domains, Seed{1});
+      save_without_state(folder.path / "x", "demix", model);
+    });
+  };
+  BOOST_TEST(mentions(message({"a", "../up"}), {"'../up'"}));
+  BOOST_TEST(mentions(message({"a", "a"}), {"twice"}));
   BOOST_TEST(fs::is_empty(folder.path));
 }
 
