@@ -3,6 +3,7 @@
 
 #include <numeric>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -74,10 +75,10 @@ auto span_of(Arena& arena, std::size_t region, const ParameterInfo& parameter) {
 
 /// The named parameter of region r in an arena; throws Error when there is none.
 template <class Model, class Arena>
-auto find(const Model& model, Arena& arena, const std::string& name, std::size_t r = 0) {
+auto find(const Model& model, Arena& arena, std::string_view name, std::size_t r = 0) {
   for (const auto& parameter : parameters(model, r))
     if (parameter.name == name) return span_of(arena, r, parameter);
-  throw Error("no parameter " + name);
+  throw Error(concat("no parameter ", name));
 }
 
 template <class T>
