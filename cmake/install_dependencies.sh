@@ -4,11 +4,12 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: cmake/install_dependencies.sh [--check] [--help]
+Usage: cmake/install_dependencies.sh [--tests] [--check] [--help]
 
 Finds out which packages demix needs that this machine lacks, and installs those with apt-get (through sudo
 when you are not root). Nothing happens, and the network is not used, when everything is there.
 
+  --tests   also what only the tests need
   --check   only report; exit 1 when something is missing
   --help    show this text
 
@@ -18,15 +19,13 @@ TEXT
 }
 
 # package | why demix needs it
-readonly PACKAGES=(
+packages=(
   "g++|C++20 compiler"
   "cmake|build system, 3.25 or later"
   "ninja-build|build tool of the presets"
   "ccache|makes a second build fast"
   "libboost-program-options-dev|command lines of the programs"
-  "libboost-test-dev|unit tests"
   "libhdf5-dev|checkpoints"
-  "hdf5-tools|tests read checkpoints with h5dump"
   "libdnnl-dev|matrix products on the CPU (oneDNN)"
   "libpcre2-dev|regular expressions of the tokenizer"
   "zlib1g-dev|text in gzip"
@@ -34,8 +33,15 @@ readonly PACKAGES=(
   "libbenchmark-dev|microbenchmarks"
   "gnuplot-nox|pictures of posteriors (demix-mix --plot)"
   "python3|corpus builder and test helpers"
+)
+readonly TEST_PACKAGES=(
+  "libboost-test-dev|unit tests"
+  "hdf5-tools|tests read checkpoints with h5dump"
   "python3-numpy|tests compare with NumPy"
   "python3-h5py|tests read checkpoints with h5py"
+  "clang|fuzz tests (libFuzzer)"
+  "libclang-rt-dev|fuzz tests (sanitizers)"
+  "libomp-dev|fuzz tests (OpenMP of clang)"
 )
 readonly MIN_CMAKE=3.25
 
@@ -77,6 +83,7 @@ TEXT
 check_only=false
 for argument in "$@"; do
   case "$argument" in
+    --tests) packages+=("${TEST_PACKAGES[@]}") ;;
     --check) check_only=true ;;
     --help | -h) usage; exit 0 ;;
     *) printf 'install_dependencies: error: unknown option "%s"\n' "$argument" >&2; usage >&2; exit 2 ;;
@@ -85,11 +92,11 @@ done
 
 for tool in dpkg-query apt-get; do
   command -v "$tool" >/dev/null || fail "$tool not found: this script is for Debian and Ubuntu. On another system" \
-    "install the like of: ${PACKAGES[*]%%|*}"
+    "install the like of: ${packages[*]%%|*}"
 done
 
 missing=()
-for entry in "${PACKAGES[@]}"; do
+for entry in "${packages[@]}"; do
   package=${entry%%|*}
   # A new enough cmake may come from elsewhere than apt.
   if [[ $package == cmake ]]; then
@@ -118,4 +125,4 @@ fi
 
 version=$(found_cmake_version)
 at_least "${version:-0}" "$MIN_CMAKE" || explain_old_cmake "${version:-(none)}"
-note "all ${#PACKAGES[@]} dependencies are there (cmake $version)"
+note "all ${#packages[@]} dependencies are there (cmake $version)"

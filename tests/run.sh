@@ -7,7 +7,7 @@ if [[ ${1:-} == --help || ${1:-} == -h ]]; then
   cat <<'TEXT'
 Usage: tests/run.sh [ctest arguments]
 
-Installs what is missing (cmake/install_dependencies.sh), configures and builds the "ci" preset in build/ci, and runs
+Installs what is missing (cmake/install_dependencies.sh --tests), configures and builds the "ci" preset in build/ci, and runs
 ctest there; the arguments go to ctest. With nvcc on the machine the CUDA side and its tests are built too.
 The exit status is not 0 when any step or test fails, and ctest's closing lines come last.
 
@@ -17,7 +17,7 @@ TEXT
   exit 0
 fi
 
-cmake/install_dependencies.sh
+cmake/install_dependencies.sh --tests
 
 settings=(-DDEMIX_CUDA=OFF)
 for nvcc in "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do

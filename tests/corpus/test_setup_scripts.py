@@ -81,6 +81,13 @@ class InstallDependencies(Scripts):
             install = "apt-get install -y -qq --no-install-recommends ninja-build libdnnl-dev"
             self.assertEqual(log, [*sudo, "apt-get update -qq", *sudo, install])
 
+    def test_what_only_tests_need_comes_with_tests_alone(self):
+        (self.root / "missing/clang").touch()
+        self.tool("id", "echo 0")
+        self.assertEqual(self.install()[1], [])
+        log = self.install("--tests")[1]
+        self.assertEqual(log[1:], ["apt-get install -y -qq --no-install-recommends clang"])
+
     def test_neither_root_nor_sudo(self):
         (self.root / "missing/ccache").touch()
         self.tool("id", "echo 1000")
