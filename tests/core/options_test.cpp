@@ -216,6 +216,7 @@ BOOST_AUTO_TEST_CASE(what_stands_after_two_dashes_is_no_option) {
   BOOST_TEST(rest.rest == (std::vector<std::string>{"a", "--name", "-x", "--"}),
              boost::test_tools::per_element());
   BOOST_TEST(contains(Kinds({"-x"}).error, "unknown option '-x'"));
+  BOOST_TEST(contains(Kinds({"--=x"}).error, "unknown option '--'"));
 }
 
 BOOST_AUTO_TEST_CASE(options_given_twice) {

@@ -178,7 +178,9 @@ struct CommandLine {
 
   const boost::program_options::value_semantic& semantic_of(const std::string& name,
                                                             const std::string& given) const {
-    if (const auto* found = options.find_nothrow(name, false)) return *found->semantic();
+    // Not find_nothrow: Boost 1.74 takes an empty name for the beginning of every option's.
+    for (const auto& option : options.options())
+      if (option->long_name() == name) return *option->semantic();
     const auto near = nearest_name(name, names());
     throw UsageError(concat("unknown option '", given, "'",
                             near.empty() ? "; --help lists them all" : "; did you mean '--" + near + "'?"));
