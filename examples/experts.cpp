@@ -6,10 +6,9 @@
 // Every operation but list writes a new checkpoint; the one that it reads stays as it is.
 
 #include <cstdio>
-#include <fstream>
 
 #include "demix/checkpoint/compose.hpp"
-#include "demix/core/hash.hpp"
+#include "demix/core/file_hash.hpp"
 #include "demix/core/options.hpp"
 #include "demix/core/run_program.hpp"
 
@@ -21,21 +20,6 @@ struct ExpertsOptions {
   std::string command, checkpoint, output, as;
   std::vector<std::string> experts;
 };
-
-/// The FNV-1a hash of a file's bytes: equal files have equal hashes.
-std::string content_hash(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string buffer(std::size_t{1} << 20, '\0');
-  std::uint64_t hash = fnv1a("");
-  while (file.good()) {
-    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-    hash = fnv1a({buffer.data(), static_cast<std::size_t>(file.gcount())}, hash);
-  }
-  require(file.eof(), path.string(), ": cannot be read");
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
-  return text;
-}
 
 void list(const std::filesystem::path& path) {
   const auto metadata = checkpoint::read_metadata(path);
@@ -55,7 +39,7 @@ void list(const std::filesystem::path& path) {
     const auto layout = checkpoint::hdf5::stored_layout(checkpoint::open_expert(file, metadata, name));
     std::printf("%-24s %12zu %14llu  %s\n", name.c_str(), layout.size(),
                 static_cast<unsigned long long>(std::filesystem::file_size(file)),
-                content_hash(file).c_str());
+                hash_digits(hash_of_file(file)).c_str());
   }
 }
 

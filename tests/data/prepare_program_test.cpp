@@ -180,6 +180,9 @@ BOOST_FIXTURE_TEST_CASE(wrong_usage_exits_with_2, Program) {
   check_fails(2, good + given(path) + " --reuse-vocabulary", {"--reuse-vocabulary"});
   check_fails(2, good + "--reuse-vocabulary", {"not a data-bin yet"});
   check_fails(2, good + "--decode x", {"--decode"});
+  for (const std::string nothing :
+       {"--seed 3", "--threads 2", "--text-field body", "--keep-duplicates-together"})
+    check_fails(2, "--decode x " + nothing, {"--decode contradicts " + nothing.substr(0, nothing.find(' '))});
   check_fails(2, good + "--document-prefix \"$(printf '\\377')\"", {"UTF-8"});
   BOOST_TEST(nothing_left());
 }

@@ -4,14 +4,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <iomanip>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "demix/checkpoint/metadata.hpp"
-#include "demix/core/hash.hpp"
+#include "demix/core/file_hash.hpp"
 #include "demix/core/json_text.hpp"
 #include "demix/core/output_file.hpp"
 
@@ -19,23 +17,11 @@ namespace demix::adapt {
 
 /// 16 hexadecimal digits of the bytes of a checkpoint's model: model.h5 and its experts' files. Throws Error.
 inline std::string model_hash(const std::filesystem::path& checkpoint, const checkpoint::Metadata& metadata) {
-  std::vector<std::filesystem::path> files{checkpoint::model_file(checkpoint)};
+  std::uint64_t hash = hash_of_file(checkpoint::model_file(checkpoint));
   for (const auto& domain : metadata.domains)
     if (const auto expert = checkpoint::expert_file(checkpoint, domain); std::filesystem::exists(expert))
-      files.push_back(expert);
-  std::uint64_t hash = fnv1a("");
-  std::string buffer(std::size_t{1} << 20, '\0');
-  for (const auto& path : files) {
-    std::ifstream in(path, std::ios::binary);
-    do {
-      in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-      hash = fnv1a({buffer.data(), static_cast<std::size_t>(in.gcount())}, hash);
-    } while (in.good());
-    require(in.eof(), "cannot read '", path.string(), "'");
-  }
-  std::ostringstream out;
-  out << std::hex << std::setw(16) << std::setfill('0') << hash;
-  return std::move(out).str();
+      hash = hash_of_file(expert, hash);
+  return hash_digits(hash);
 }
 
 /// What an adaptation is, and where it started.

@@ -210,8 +210,11 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
   }
   detail::choose_vocabulary(values, s);
   if (values.count("decode")) {
-    if (!inputs.empty() || !input_dir.empty() || !output.empty())
-      throw UsageError("--decode contradicts --input, --input-dir and --output");
+    for (const auto& [name, value] : values) {
+      const bool reads = name == "decode" || name == "encoder-json" || name == "vocab-bpe" ||
+                         name == "dict" || name == "document-prefix" || name == "config";
+      if (!reads && !value.defaulted()) throw UsageError(concat("--decode contradicts --", name));
+    }
     result.decode = decode;
     return true;
   }
