@@ -91,9 +91,9 @@ inline int available_processors() {
 }
 
 /// How often a thread that waits looks for its work before it sleeps, when the environment does not say. On a
-/// machine of its own a program loses 2 % by it to libgomp's 300 000, and half its speed or more by not
+/// machine of its own a program is as fast as with libgomp's 300 000, and loses half its speed or more by not
 /// looking at all (a sleeping thread takes long to wake); where other programs or a quota take processors
-/// away, that many looks cost ten to a hundred times the work.
+/// away, libgomp's number costs ten to a hundred times the work.
 inline constexpr const char* spin_count = "2000";
 
 /// For programs, first of all in main: limits how long waiting OpenMP threads spin, unless the environment
