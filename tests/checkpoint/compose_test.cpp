@@ -91,7 +91,7 @@ BOOST_FIXTURE_TEST_CASE(add_and_remove_give_back_every_file_byte_for_byte, Fixtu
   load_values(out("more"), loaded);
   const ExpertSource source{other, "news", "news2"};
   Experts alone(cpu, small_config(), {"whatever"});
-  load_expert(source, alone, DomainId{0});
+  load_expert(Checkpoint(source.checkpoint), source.domain, alone, DomainId{0});
   BOOST_TEST(std::memcmp(loaded.values().region(5).data(), alone.values().region(1).data(),
                          alone.values().region(1).size() * sizeof(float)) == 0);
 

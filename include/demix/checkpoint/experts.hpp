@@ -112,10 +112,4 @@ void load_expert(const Checkpoint& from, const std::string& domain, Model& model
                     model.layout().expert, model.values().region(1 + static_cast<std::size_t>(index(slot))));
 }
 
-/// The same, of a checkpoint that has not been looked through.
-template <class Model>
-void load_expert(const ExpertSource& source, Model& model, DomainId slot) {
-  load_expert(Checkpoint(source.checkpoint), source.domain, model, slot);
-}
-
 }  // namespace demix::checkpoint
