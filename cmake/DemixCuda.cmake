@@ -24,8 +24,10 @@ set(DEMIX_CUDA_STANDIN "" CACHE PATH "Folder of libraries that stand in for CUDA
 add_library(demix_cuda INTERFACE)
 add_library(demix::cuda ALIAS demix_cuda)
 target_link_libraries(demix_cuda INTERFACE demix CUDA::cudart CUDA::cublas)
-# CMake 3.25 does not know what cxx_std_20 is for this nvcc.
-target_compile_options(demix_cuda INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 -Xcompiler=-fopenmp>)
+# CMake 3.25 does not know what cxx_std_20 is for this nvcc. The CPU's team calls lambdas of host code from functions that
+# are marked for both sides: --expt-relaxed-constexpr.
+target_compile_options(demix_cuda INTERFACE
+                       $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 --expt-relaxed-constexpr -Xcompiler=-fopenmp>)
 
 add_library(demix_cuda_build INTERFACE)
 target_link_libraries(demix_cuda_build INTERFACE demix_cuda)

@@ -81,7 +81,7 @@ nlohmann::ordered_json evaluate(Model& model, const demix::checkpoint::Metadata&
     const auto& domain = domains[d];
     const DomainId as = scored_as[d];
     const bool conditioned = Model::has_experts || Model::prefix_length > 0;
-    const std::string as_name = conditioned ? model.domains()[static_cast<std::size_t>(index(as))] : "-";
+    const std::string as_name = conditioned ? model.domains()[index(as)] : "-";
     const auto sequences =
         options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());
     require_memory<UsageError>(

@@ -4,14 +4,14 @@
 // ReGLU, A = gelu is GeGLU. Its kernels, its parameters, its forward and its backward pass are all in this
 // file.
 
-#include <span>
-
 #include "demix/model/concepts.hpp"
 #include "demix/ops/activation.hpp"
 
+namespace gated_ffn {
+
 /// hidden [n, F] = A(gate) * up, of gate_up [n, 2 F], which holds both side by side.
 template <class T, demix::ops::Activation A>
-struct GatedProduct {
+struct Product {
   const T* gate_up;
   T* hidden;
   std::size_t d_ffn;
@@ -26,7 +26,7 @@ struct GatedProduct {
 
 /// gate_up [n, 2 F] becomes its own gradient, of d_hidden [n, F].
 template <class T, demix::ops::Activation A>
-struct GatedProductBackward {
+struct ProductBackward {
   const T* d_hidden;
   T* gate_up;
   std::size_t d_ffn;
@@ -43,21 +43,22 @@ struct GatedProductBackward {
   }
 };
 
+}  // namespace gated_ffn
+
 template <demix::ops::Activation A>
 struct GatedFFN {
   static constexpr bool has_experts = true;
+  using Activation = A;
 
   template <demix::device::Device D, demix::Precision P>
   class Layer {
    public:
-    using T = typename P::compute_type;
-    using Arena = demix::ParameterArena<D, typename P::master_type>;
-    using Segments = std::span<const demix::Segment>;
+    using T = demix::compute_t<P>;
     template <class U>
     using Matrix = demix::Matrix<U>;
 
-    struct Activations {
-      explicit Activations(D& device) : gate_up(device), hidden(device) {}
+    struct Saved {
+      explicit Saved(D& device) : gate_up(device), hidden(device) {}
       demix::device::Array<D, T> gate_up;  // [N, 2 F]
       demix::device::Array<D, T> hidden;   // [N, F]
     };
@@ -68,44 +69,44 @@ struct GatedFFN {
       const auto xavier = demix::Initializer::xavier_uniform();
       auto& region = layout.expert;
       region.align();
-      const auto gate = region.matrix(name + ".gate_proj.weight", d_ffn_, config.d_model, xavier);
-      region.matrix(name + ".up_proj.weight", d_ffn_, config.d_model, xavier);
-      gate_up_ = {gate.offset, 2 * d_ffn_, config.d_model};
+      gate_up_ = region.stacked_matrices({name + ".gate_proj.weight", name + ".up_proj.weight"}, d_ffn_,
+                                         config.d_model, xavier);
       region.align();
       down_ = region.matrix(name + ".down_proj.weight", config.d_model, d_ffn_, xavier);
     }
 
     /// y [N, C] of x [N, C], each segment of rows through its expert; overwrites.
-    void forward(D& device, const Arena& values, Segments segments, Matrix<const T> x, Matrix<T> y,
-                 Activations& saved, demix::Workspace<D, T>&) const {
+    void forward(const demix::ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved& saved) const {
       const auto gate_up = saved.gate_up.matrix(x.rows, 2 * d_ffn_);
       const auto hidden = saved.hidden.matrix(x.rows, d_ffn_);
-      for (const auto& [domain, first, last] : segments)
-        demix::ops::linear(device, x.slice_rows(first, last), values.expert(domain, gate_up_),
+      for (const auto& [domain, expert, first, last] : pass.segments)
+        demix::ops::linear(pass.device, x.slice_rows(first, last), pass.weights.expert(expert, gate_up_),
                            gate_up.slice_rows(first, last));
-      device.rows(x.rows, GatedProduct<T, A>{gate_up.data, hidden.data, d_ffn_});
-      for (const auto& [domain, first, last] : segments)
-        demix::ops::linear(device, hidden.slice_rows(first, last), values.expert(domain, down_),
+      pass.device.rows(x.rows, gated_ffn::Product<T, A>{gate_up.data, hidden.data, d_ffn_});
+      for (const auto& [domain, expert, first, last] : pass.segments)
+        demix::ops::linear(pass.device, hidden.slice_rows(first, last), pass.weights.expert(expert, down_),
                            y.slice_rows(first, last));
     }
 
     /// dx [N, C], overwritten, of dy [N, C]; the parameters' gradients accumulate.
-    void backward(D& device, const Arena& values, Arena& gradients, Segments segments, Matrix<const T> x,
-                  Matrix<const T> dy, Matrix<T> dx, Activations& saved, demix::Workspace<D, T>&) const {
+    void backward(const demix::BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx,
+                  Saved& saved) const {
+      D& device = pass.device;
       const auto gate_up = saved.gate_up.matrix(x.rows, 2 * d_ffn_);
       const auto hidden = saved.hidden.matrix(x.rows, d_ffn_);
-      for (const auto& [domain, first, last] : segments) {
+      for (const auto& [domain, expert, first, last] : pass.segments) {
         const auto dy_rows = dy.slice_rows(first, last);
         const auto hidden_rows = hidden.slice_rows(first, last);
-        demix::ops::linear_backward_weight(device, dy_rows, hidden_rows, gradients.expert(domain, down_));
-        demix::ops::linear_backward_input(device, dy_rows, values.expert(domain, down_), hidden_rows);
+        demix::ops::linear_backward_weight<T>(device, dy_rows, hidden_rows,
+                                              pass.gradients.expert(expert, down_));
+        demix::ops::linear_backward_input(device, dy_rows, pass.weights.expert(expert, down_), hidden_rows);
       }
-      device.rows(x.rows, GatedProductBackward<T, A>{hidden.data, gate_up.data, d_ffn_});
-      for (const auto& [domain, first, last] : segments) {
+      device.rows(x.rows, gated_ffn::ProductBackward<T, A>{hidden.data, gate_up.data, d_ffn_});
+      for (const auto& [domain, expert, first, last] : pass.segments) {
         const auto d_rows = gate_up.slice_rows(first, last);
-        demix::ops::linear_backward_weight(device, d_rows, x.slice_rows(first, last),
-                                           gradients.expert(domain, gate_up_));
-        demix::ops::linear_backward_input(device, d_rows, values.expert(domain, gate_up_),
+        demix::ops::linear_backward_weight<T>(device, d_rows, x.slice_rows(first, last),
+                                              pass.gradients.expert(expert, gate_up_));
+        demix::ops::linear_backward_input(device, d_rows, pass.weights.expert(expert, gate_up_),
                                           dx.slice_rows(first, last));
       }
     }

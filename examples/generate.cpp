@@ -85,7 +85,7 @@ void generate(Model& model, const checkpoint::Metadata& metadata, const std::vec
   require_same_vocabulary({options.data, vocabulary.fingerprint()},
                           {options.checkpoint, metadata.vocabulary_fingerprint});
   std::vector<std::string> names;
-  for (const DomainId e : experts) names.push_back(model.domains()[static_cast<std::size_t>(index(e))]);
+  for (const DomainId e : experts) names.push_back(model.domains()[index(e)]);
   const bool mixture = experts.size() > 1;
   if (options.mixture_asked && !mixture)
     throw UsageError("--prior, --posterior and --show-posterior are for a mixture of two or more experts");

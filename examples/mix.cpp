@@ -43,7 +43,7 @@ struct MixOptions {
 
 std::vector<std::string> names_of(const auto& model, const std::vector<DomainId>& experts) {
   std::vector<std::string> names;
-  for (const DomainId e : experts) names.push_back(model.domains()[static_cast<std::size_t>(index(e))]);
+  for (const DomainId e : experts) names.push_back(model.domains()[index(e)]);
   return names;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "axes.hpp"
+#include "batches.hpp"
 #include "demix/core/options.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/eval/mix.hpp"
@@ -15,18 +16,6 @@
 
 namespace demix::benchmarks {
 namespace {
-
-Batch random_batch(std::size_t sequences, std::size_t length, std::size_t vocabulary) {
-  Batch batch;
-  batch.sequence_length = length;
-  for (std::size_t i = 0; i < sequences * length; ++i) {
-    const auto random = philox(Seed{1}, static_cast<std::uint32_t>(i), 0, 0, 0);
-    batch.source.push_back(static_cast<Token>(3 + random.word[0] % (vocabulary - 3)));
-    batch.target.push_back(static_cast<Token>(3 + random.word[1] % (vocabulary - 3)));
-  }
-  batch.segments.push_back({DomainId{0}, 0, sequences});
-  return batch;
-}
 
 int run(int argc, char** argv) {
   using option::count;

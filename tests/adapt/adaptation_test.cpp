@@ -29,11 +29,11 @@ struct Setting {
     auto config = test::small_config();
     config.tied_embeddings = tied;
     Model model(device, config, {"a", "b", "c"}, Seed{3});
-    for (std::size_t r = 1; r < model.values().regions(); ++r)
-      for (float& x : model.values().region(r)) x *= static_cast<float>(r);
+    for (const ExpertId e : model.weights().held().list())
+      for (float& x : model.weights().master().region(e)) x *= static_cast<float>(1 + index(e));
     auto metadata = test::metadata_of(model, experiment, 40);
     metadata.vocabulary_fingerprint = data::Dictionary::load(data() / "dict.txt").fingerprint();
-    checkpoint::save<Model>(base_path(), metadata, model, nullptr);
+    checkpoint::save(base_path(), metadata, model);
   }
 
   fs::path data() const { return folder.path / "data"; }
@@ -84,15 +84,16 @@ std::set<std::string> changed_parameters(const Model& a, const Model& b) {
   for (std::size_t p = 0; p < a.layout().shared.parameters().size(); ++p) {
     const auto &in_a = a.layout().shared.parameters()[p], &in_b = b.layout().shared.parameters()[p];
     const std::size_t size = std::min(in_a.size(), in_b.size());
-    if (std::memcmp(a.values().region(0).data() + in_a.offset, b.values().region(0).data() + in_b.offset,
+    if (std::memcmp(a.weights().master().region(RegionId::shared()).data() + in_a.offset,
+                    b.weights().master().region(RegionId::shared()).data() + in_b.offset,
                     size * sizeof(float)) != 0)
       result.insert(in_a.name);
   }
   return result;
 }
 
-bool same_region(const auto& a, std::size_t region_a, const auto& b, std::size_t region_b) {
-  const auto x = a.values().region(region_a), y = b.values().region(region_b);
+bool same_region(const auto& a, RegionId region_a, const auto& b, RegionId region_b) {
+  const auto x = a.weights().master().region(region_a), y = b.weights().master().region(region_b);
   return x.size() == y.size() && std::memcmp(x.data(), y.data(), x.size_bytes()) == 0;
 }
 
@@ -118,8 +119,8 @@ BOOST_AUTO_TEST_CASE(demix_feedforward_changes_the_new_expert_alone) {
              boost::test_tools::per_element());
   BOOST_TEST(changed_parameters(*base, *run).empty());
   BOOST_TEST(changed_parameters(*base, *joined).empty());
-  BOOST_TEST(!same_region(*run, 1, *base, 2));
-  BOOST_TEST(same_region(*joined, 4, *run, 1));
+  BOOST_TEST(!same_region(*run, ExpertId{0}, *base, ExpertId{1}));
+  BOOST_TEST(same_region(*joined, ExpertId{3}, *run, ExpertId{0}));
   for (const char* domain : {"a", "b", "c"})
     BOOST_TEST(test::read_bytes(checkpoint::expert_file(setting.folder.path / "run" / "joined", domain)) ==
                test::read_bytes(checkpoint::expert_file(setting.base_path(), domain)));
@@ -132,8 +133,9 @@ BOOST_AUTO_TEST_CASE(demix_full_changes_body_and_new_expert_and_keeps_the_old_on
              joined = setting.load(setting.folder.path / "run" / "joined");
   BOOST_TEST(changed_parameters(*base, *run).size() == base->layout().shared.parameters().size());
   BOOST_TEST(changed_parameters(*run, *joined).empty());
-  BOOST_TEST(same_region(*joined, 4, *run, 1));
-  for (std::size_t expert = 1; expert <= 3; ++expert) BOOST_TEST(same_region(*joined, expert, *base, expert));
+  BOOST_TEST(same_region(*joined, ExpertId{3}, *run, ExpertId{0}));
+  for (int expert = 0; expert < 3; ++expert)
+    BOOST_TEST(same_region(*joined, ExpertId{expert}, *base, ExpertId{expert}));
 }
 
 BOOST_AUTO_TEST_CASE(the_first_update_starts_from_the_chosen_expert) {
@@ -144,8 +146,8 @@ BOOST_AUTO_TEST_CASE(the_first_update_starts_from_the_chosen_expert) {
   options.settings.adam.weight_decay = 0;
   const auto run = setting.adapt(options);
   const auto base = setting.load(setting.base_path());
-  BOOST_TEST(same_region(*run, 1, *base, 3));
-  BOOST_TEST(!same_region(*run, 1, *base, 2));
+  BOOST_TEST(same_region(*run, ExpertId{0}, *base, ExpertId{2}));
+  BOOST_TEST(!same_region(*run, ExpertId{0}, *base, ExpertId{1}));
 }
 
 BOOST_AUTO_TEST_CASE(dense_feedforward_changes_fc1_and_fc2_of_every_block) {
@@ -180,8 +182,10 @@ BOOST_AUTO_TEST_CASE(domain_token_feedforward_changes_fc1_fc2_and_adds_a_row) {
       if (tables[p].rows == before.rows) continue;
       ++grown;
       BOOST_TEST(tables[p].rows == 11u + 4u);
-      const auto* row = run->values().region(0).data() + tables[p].offset + before.size();
-      const auto* start = base->values().region(0).data() + before.offset + (11 + 1) * 8;
+      const auto* row =
+          run->weights().master().region(RegionId::shared()).data() + tables[p].offset + before.size();
+      const auto* start =
+          base->weights().master().region(RegionId::shared()).data() + before.offset + (11 + 1) * 8;
       BOOST_TEST(std::memcmp(row, start, 8 * sizeof(float)) != 0);  // it was trained
     }
     BOOST_TEST(grown == (tied ? 1u : 2u));

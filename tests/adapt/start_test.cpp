@@ -18,17 +18,16 @@ Model random_model(device::Cpu& device, std::vector<std::string> domains, bool t
   auto config = small_config();
   config.tied_embeddings = tied;
   Model model(device, config, std::move(domains));
-  test::fill_random_bits(model, model.values(), 1);
+  test::fill_random_bits(model, model.weights().master(), 1);
   return model;
 }
 
 /// Which parameters of region `region` have all, some or none of their numbers in the spans.
 template <class Model>
-std::map<std::string, std::size_t> trained_numbers(const Model& model, adapt::Mode mode, std::size_t region) {
+std::map<std::string, std::size_t> trained_numbers(const Model& model, adapt::Mode mode, RegionId region) {
   std::map<std::string, std::size_t> result;
   const auto spans = adapt::trained_spans(model, mode);
-  const auto& layout = region == 0 ? model.layout().shared : model.layout().expert;
-  for (const auto& parameter : layout.parameters())
+  for (const auto& parameter : region.layout(model.layout()).parameters())
     for (const auto& span : spans) {
       if (span.region != region) continue;
       const std::size_t first = std::max(span.first, parameter.offset),
@@ -44,7 +43,8 @@ bool same_bits(std::span<const float> a, std::span<const float> b) {
 
 std::span<const float> numbers_of(const auto& model, const std::string& name) {
   for (const auto& parameter : model.layout().shared.parameters())
-    if (parameter.name == name) return model.values().region(0).subspan(parameter.offset, parameter.size());
+    if (parameter.name == name)
+      return model.weights().master().region(RegionId::shared()).subspan(parameter.offset, parameter.size());
   throw Error("no parameter " + name);
 }
 
@@ -58,7 +58,7 @@ BOOST_AUTO_TEST_CASE(feedforward_trains_the_new_expert_and_nothing_shared) {
     const auto model = random_model<Experts>(device, domains);
     const auto spans = adapt::trained_spans(model, adapt::Mode::feedforward);
     BOOST_REQUIRE(spans.size() == 1u);
-    BOOST_TEST(spans[0].region == domains.size());
+    BOOST_TEST((spans[0].region == RegionId(ExpertId(static_cast<int>(domains.size()) - 1))));
     BOOST_TEST(spans[0].first == 0u);
     BOOST_TEST(spans[0].count == model.layout().expert.size());
   }
@@ -75,20 +75,21 @@ BOOST_AUTO_TEST_CASE(feedforward_trains_fc1_and_fc2_of_every_block_of_a_dense_mo
     expected[concat(block, ".fc2.weight")] = 96;
     expected[concat(block, ".fc2.bias")] = 8;
   }
-  BOOST_TEST((trained_numbers(model, adapt::Mode::feedforward, 0) == expected));
+  BOOST_TEST((trained_numbers(model, adapt::Mode::feedforward, RegionId::shared()) == expected));
 }
 
 BOOST_AUTO_TEST_CASE(feedforward_trains_the_new_token_too) {
   device::Cpu device;
   for (const bool tied : {false, true}) {
     const auto model = random_model<DomainTokens>(device, {"a", "b", "new"}, tied);
-    const auto trained = trained_numbers(model, adapt::Mode::feedforward, 0);
+    const auto trained = trained_numbers(model, adapt::Mode::feedforward, RegionId::shared());
     BOOST_TEST(trained.size() == (tied ? 9u : 10u));
     BOOST_TEST(trained.at("decoder.embed_tokens.weight") == 8u);
     if (!tied) BOOST_TEST(trained.at("decoder.output_projection.weight") == 8u);
     bool has_last_row = false;
     for (const auto& span : adapt::trained_spans(model, adapt::Mode::feedforward))
-      has_last_row |= span == optim::ParameterSpan{0, (11 + 2) * 8, 8};  // the table stands first
+      has_last_row |=
+          span == optim::ParameterSpan{RegionId::shared(), (11 + 2) * 8, 8};  // the table stands first
     BOOST_TEST(has_last_row);
   }
 }
@@ -105,12 +106,13 @@ BOOST_AUTO_TEST_CASE(full_trains_everything) {
 BOOST_AUTO_TEST_CASE(an_expert_starts_as_the_chosen_one_bit_for_bit) {
   device::Cpu device;
   const auto base = random_model<Experts>(device, old_domains);
-  BOOST_REQUIRE(!same_bits(base.values().region(1), base.values().region(2)));
+  BOOST_REQUIRE(
+      !same_bits(base.weights().master().region(ExpertId{0}), base.weights().master().region(ExpertId{1})));
   for (int start = 0; start < 3; ++start) {
     Experts model(device, small_config(), {"new"});
     adapt::start_from(base, DomainId(start), model);
-    BOOST_TEST(
-        same_bits(model.values().region(1), base.values().region(1 + static_cast<std::size_t>(start))));
+    BOOST_TEST(same_bits(model.weights().master().region(ExpertId{0}),
+                         base.weights().master().region(ExpertId(start))));
     for (const auto& parameter : base.layout().shared.parameters())
       BOOST_TEST(same_bits(numbers_of(model, parameter.name), numbers_of(base, parameter.name)),
                  parameter.name);

@@ -12,13 +12,14 @@ void check_round_trip(const std::string& experiment, const ModelConfig& config,
   const TemporaryFolder folder;
   device::Cpu device;
   Model saved(device, config, domains, Seed{1}), loaded(device, config, domains, Seed{2});
-  auto m = saved.make_arena(), v = saved.make_arena(), m2 = saved.make_arena(), v2 = saved.make_arena();
-  fill_random_bits(saved, saved.values(), 1);
+  auto m = saved.make_gradients(), v = saved.make_gradients(), m2 = saved.make_gradients(),
+       v2 = saved.make_gradients();
+  fill_random_bits(saved, saved.weights().master(), 1);
   fill_random_bits(saved, m, 2);
   fill_random_bits(saved, v, 3);
   const auto path = folder.path / "checkpoint_3";
   const std::string scalars = R"({"tokens": 123456789012345, "note": "ü"})";
-  const auto state = state_of<Model>(m, v, scalars);
+  const auto state = state_of(saved, m, v, scalars);
   const auto metadata = metadata_of(saved, experiment);
 
   checkpoint::save(path, metadata, saved, &state);
@@ -30,12 +31,13 @@ void check_round_trip(const std::string& experiment, const ModelConfig& config,
   BOOST_TEST(found.vocabulary_fingerprint == "fingerprint-1");
   BOOST_TEST(found.step == 3u);
 
-  BOOST_TEST(differing_values(saved, saved.values(), loaded.values()) > 0u);
+  BOOST_TEST(differing_values(saved, saved.weights().master(), loaded.weights().master()) > 0u);
   checkpoint::load_values(path, loaded);
-  BOOST_TEST(differing_values(saved, saved.values(), loaded.values()) == 0u);
+  BOOST_TEST(differing_values(saved, saved.weights().master(), loaded.weights().master()) == 0u);
 
-  auto loaded_state = state_of<Model>(m2, v2);
-  BOOST_TEST(checkpoint::load_state(path, loaded, loaded_state) == scalars);
+  auto loaded_state = state_of(saved, m2, v2);
+  checkpoint::load_state(device, path, metadata, loaded_state);
+  BOOST_TEST(checkpoint::read_scalars(path, metadata) == scalars);
   BOOST_TEST(differing_values(saved, m, m2) == 0u);
   BOOST_TEST(differing_values(saved, v, v2) == 0u);
   BOOST_TEST(!fs::exists(folder.path / ".checkpoint_3.partial"));
@@ -87,10 +89,12 @@ BOOST_AUTO_TEST_CASE(without_state_it_loads_but_does_not_resume) {
   Dense model(device, small_config(), {"a"}, Seed{1}), loaded(device, small_config(), {"a"}, Seed{2});
   save_without_state(folder.path / "x", "dense", model);
   checkpoint::load_values(folder.path / "x", loaded);
-  BOOST_TEST(differing_values(model, model.values(), loaded.values()) == 0u);
-  auto m = model.make_arena(), v = model.make_arena();
-  auto state = state_of<Dense>(m, v);
-  BOOST_TEST(mentions(error_of([&] { checkpoint::load_state(folder.path / "x", loaded, state); }),
+  BOOST_TEST(differing_values(model, model.weights().master(), loaded.weights().master()) == 0u);
+  auto m = model.make_gradients(), v = model.make_gradients();
+  auto state = state_of(model, m, v);
+  BOOST_TEST(mentions(error_of([&] {
+                        checkpoint::load_state(device, folder.path / "x", metadata_of(model, "dense"), state);
+                      }),
                       {"cannot resume", "state.h5"}));
 }
 
@@ -98,16 +102,18 @@ BOOST_AUTO_TEST_CASE(experts_are_found_by_name) {
   const TemporaryFolder folder;
   device::Cpu device;
   Experts saved(device, small_config(), {"a", "b", "c"}, Seed{1});
-  fill_random_bits(saved, saved.values(), 5);
+  fill_random_bits(saved, saved.weights().master(), 5);
   save_without_state(folder.path / "x", "demix", saved);
   Experts subset(device, small_config(), {"c", "a"}, Seed{2});
   checkpoint::load_values(folder.path / "x", subset);
   for (const auto& info : saved.layout().expert.parameters()) {
-    const auto part = [&](Experts& model, std::size_t region) {
-      return model.values().region(region).data() + info.offset;
+    const auto part = [&](Experts& model, RegionId region) {
+      return model.weights().master().region(region).data() + info.offset;
     };
-    BOOST_TEST(std::memcmp(part(subset, 1), part(saved, 3), info.size() * sizeof(float)) == 0);
-    BOOST_TEST(std::memcmp(part(subset, 2), part(saved, 1), info.size() * sizeof(float)) == 0);
+    BOOST_TEST(
+        std::memcmp(part(subset, ExpertId{0}), part(saved, ExpertId{2}), info.size() * sizeof(float)) == 0);
+    BOOST_TEST(
+        std::memcmp(part(subset, ExpertId{1}), part(saved, ExpertId{0}), info.size() * sizeof(float)) == 0);
   }
 }
 
@@ -116,14 +122,16 @@ BOOST_AUTO_TEST_CASE(double_precision_reads_and_rounds) {
   const TemporaryFolder folder;
   device::Cpu device;
   Fp64Model model(device, small_config(), {"a"}, Seed{1}), loaded(device, small_config(), {"a"}, Seed{2});
-  for (double& value : model.values().region(0)) value += 1e-12;
+  for (double& value : model.weights().master().region(RegionId::shared())) value += 1e-12;
   save_without_state(folder.path / "x", "dense", model);
   checkpoint::load_values(folder.path / "x", loaded);
   std::size_t wrong = 0;
-  for_each_parameter(model, model.values(), [&](const ParameterInfo& info, std::span<double> values) {
-    for (std::size_t i = 0; i < values.size(); ++i)
-      wrong += loaded.values().region(0)[info.offset + i] != double(float(values[i]));
-  });
+  for_each_parameter(model, model.weights().master(),
+                     [&](const ParameterInfo& info, std::span<double> values) {
+                       for (std::size_t i = 0; i < values.size(); ++i)
+                         wrong += loaded.weights().master().region(RegionId::shared())[info.offset + i] !=
+                                  double(float(values[i]));
+                     });
   BOOST_TEST(wrong == 0u);
 }
 
@@ -131,8 +139,8 @@ BOOST_AUTO_TEST_CASE(the_same_model_gives_the_same_bytes) {
   const TemporaryFolder folder;
   device::Cpu device;
   Experts model(device, small_config(), {"a", "b"}, Seed{1});
-  auto m = model.make_arena(), v = model.make_arena();
-  const auto state = state_of<Experts>(m, v);
+  auto m = model.make_gradients(), v = model.make_gradients();
+  const auto state = state_of(model, m, v);
   checkpoint::save(folder.path / "x", metadata_of(model, "demix"), model, &state);
   checkpoint::save(folder.path / "y", metadata_of(model, "demix"), model, &state);
   for (const char* file : {"model.h5", "state.h5", "experts/a.h5", "experts/b.h5"})
@@ -145,7 +153,7 @@ BOOST_AUTO_TEST_CASE(never_replaces_anything) {
   Dense model(device, small_config(), {"a"}, Seed{1});
   save_without_state(folder.path / "x", "dense", model);
   const auto before = read_bytes(folder.path / "x" / "model.h5");
-  model.values().region(0)[0] += 1;
+  model.weights().master().region(RegionId::shared())[0] += 1;
   BOOST_TEST(mentions(error_of([&] { save_without_state(folder.path / "x", "dense", model); }), {"exists"}));
   BOOST_TEST(mentions(error_of([&] { save_without_state(folder.path / "x/", "dense", model); }), {"exists"}));
   BOOST_TEST((read_bytes(folder.path / "x" / "model.h5") == before));

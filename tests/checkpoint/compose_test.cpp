@@ -24,13 +24,13 @@ struct Fixture {
   TemporaryFolder folder;
   device::Cpu cpu;
   Experts model{cpu, small_config(), three, Seed{1}};
-  Experts::Arena m = model.make_arena(), v = model.make_arena();
+  Experts::Gradients m = model.make_gradients(), v = model.make_gradients();
   fs::path base = folder.path / "base";
 
   Fixture() {
-    fill_random_bits(model, model.values(), 7);
+    fill_random_bits(model, model.weights().master(), 7);
     fill_random_bits(model, m, 8);
-    auto state = state_of<Experts>(m, v);
+    auto state = state_of(model, m, v);
     save(base, metadata_of(model, "demix"), model, &state);
   }
   fs::path out(const std::string& name) const { return folder.path / name; }
@@ -39,19 +39,20 @@ struct Fixture {
   template <class Change>
   fs::path variant(const std::string& name, Change change, std::string fingerprint = "fingerprint-1") {
     Experts other(cpu, small_config(), {"news", "novel"});
-    std::copy_n(model.values().region(0).data(), model.values().region(0).size(),
-                other.values().region(0).data());
-    fill_expert(other, 1, 50);
-    fill_expert(other, 2, 51);
+    std::copy_n(model.weights().master().region(RegionId::shared()).data(),
+                model.weights().master().region(RegionId::shared()).size(),
+                other.weights().master().region(RegionId::shared()).data());
+    fill_expert(other, ExpertId{0}, 50);
+    fill_expert(other, ExpertId{1}, 51);
     change(other);
     Metadata metadata = metadata_of(other, "demix");
     metadata.vocabulary_fingerprint = fingerprint;
-    save<Experts>(out(name), metadata, other, nullptr);
+    save(out(name), metadata, other);
     return out(name);
   }
-  static void fill_expert(Experts& other, std::size_t region, std::uint64_t seed) {
-    for (std::size_t i = 0; i < other.values().region(region).size(); ++i)
-      other.values().region(region)[i] =
+  static void fill_expert(Experts& other, ExpertId region, std::uint64_t seed) {
+    for (std::size_t i = 0; i < other.weights().master().region(region).size(); ++i)
+      other.weights().master().region(region)[i] =
           uniform_unit(philox(Seed{seed}, static_cast<std::uint32_t>(i), 0, 0, 0).word[0]);
   }
 };
@@ -91,9 +92,10 @@ BOOST_FIXTURE_TEST_CASE(add_and_remove_give_back_every_file_byte_for_byte, Fixtu
   load_values(out("more"), loaded);
   const ExpertSource source{other, "news", "news2"};
   Experts alone(cpu, small_config(), {"whatever"});
-  load_expert(Checkpoint(source.checkpoint), source.domain, alone, DomainId{0});
-  BOOST_TEST(std::memcmp(loaded.values().region(5).data(), alone.values().region(1).data(),
-                         alone.values().region(1).size() * sizeof(float)) == 0);
+  load_expert(Checkpoint(source.checkpoint), source.domain, alone, ExpertId{0});
+  BOOST_TEST(std::memcmp(loaded.weights().master().region(ExpertId{4}).data(),
+                         alone.weights().master().region(ExpertId{0}).data(),
+                         alone.weights().master().region(ExpertId{0}).size() * sizeof(float)) == 0);
 
   remove_experts(out("more"), {"novel", "news2"}, out("again"));
   BOOST_TEST((files_of(out("again")) == before));
@@ -104,7 +106,7 @@ BOOST_FIXTURE_TEST_CASE(a_renamed_expert_keeps_its_values, Fixture) {
   rename_expert(base, "law", "court", out("renamed"));
   Experts loaded(cpu, small_config(), {"news", "court", "code"});
   load_values(out("renamed"), loaded);
-  BOOST_TEST(differing_values(model, model.values(), loaded.values()) == 0u);
+  BOOST_TEST(differing_values(model, model.weights().master(), loaded.weights().master()) == 0u);
   BOOST_TEST(!fs::exists(state_file(out("renamed"))));
   rename_expert(out("renamed"), "court", "law", out("back"));
   BOOST_TEST(read_bytes(expert_file(out("back"), "law")) == read_bytes(expert_file(base, "law")));
@@ -115,12 +117,14 @@ BOOST_FIXTURE_TEST_CASE(a_renamed_expert_keeps_its_values, Fixture) {
 }
 
 BOOST_FIXTURE_TEST_CASE(a_merged_expert_is_the_weighted_average_in_double, Fixture) {
-  for (std::size_t r = 1; r <= 3; ++r) fill_expert(model, r, r);
+  for (int e = 0; e < 3; ++e) fill_expert(model, ExpertId{e}, static_cast<std::uint64_t>(e) + 1);
   save<Experts>(out("plain"), metadata_of(model, "demix"), model, nullptr);
   merge_experts(out("plain"), {{"news", 1}, {"code", 3}}, "mixed", out("merged"));
   Experts loaded(cpu, small_config(), {"news", "law", "code", "mixed"});
   load_values(out("merged"), loaded);
-  const auto a = loaded.values().region(1), c = loaded.values().region(3), mixed = loaded.values().region(4);
+  const auto a = loaded.weights().master().region(ExpertId{0}),
+             c = loaded.weights().master().region(ExpertId{2}),
+             mixed = loaded.weights().master().region(ExpertId{3});
   for (const auto& p : loaded.layout().expert.parameters())
     for (std::size_t i = p.offset; i < p.offset + p.size(); ++i)
       BOOST_TEST(mixed[i] ==
@@ -140,7 +144,7 @@ BOOST_FIXTURE_TEST_CASE(a_merged_expert_is_the_weighted_average_in_double, Fixtu
 
 BOOST_FIXTURE_TEST_CASE(an_extracted_expert_is_a_dense_model_with_its_losses, Fixture) {
   Experts sane(cpu, small_config(), three, Seed{4});
-  for (std::size_t r = 1; r <= 3; ++r) fill_expert(sane, r, r);
+  for (int e = 0; e < 3; ++e) fill_expert(sane, ExpertId{e}, static_cast<std::uint64_t>(e) + 1);
   save<Experts>(out("sane"), metadata_of(sane, "demix"), sane, nullptr);
   extract_expert(out("sane"), "law", out("dense"));
   const auto metadata = read_metadata(out("dense"));
@@ -162,7 +166,10 @@ BOOST_FIXTURE_TEST_CASE(another_body_is_refused_with_what_differs, Fixture) {
     return [&, from] { add_experts(base, {{from, "novel", "novel"}}, out("x")); };
   };
   const auto& last = model.layout().shared.parameters().back();
-  check_refused(add(variant("value", [&](Experts& other) { other.values().region(0)[last.offset] += 1; })),
+  check_refused(add(variant("value",
+                            [&](Experts& other) {
+                              other.weights().master().region(RegionId::shared())[last.offset] += 1;
+                            })),
                 last.name);
   check_refused(add(variant(
                     "vocabulary", [](Experts&) {}, "fingerprint-2")),
@@ -170,8 +177,10 @@ BOOST_FIXTURE_TEST_CASE(another_body_is_refused_with_what_differs, Fixture) {
   const auto refused_config = [&](const char* name, auto change, const std::string& words) {
     ModelConfig config = small_config();
     change(config);
-    Experts strange(cpu, config, {"novel"}, Seed{1});
-    save<Experts>(out(name), metadata_of(strange, "demix"), strange, nullptr);
+    with_experts_of(config, [&]<class Model>() {
+      Model strange(cpu, config, {"novel"}, Seed{1});
+      save(out(name), metadata_of(strange, "demix"), strange);
+    });
     check_refused(add(out(name)), words);
   };
   refused_config(
@@ -189,7 +198,8 @@ BOOST_FIXTURE_TEST_CASE(another_body_is_refused_with_what_differs, Fixture) {
   refused_config(
       "words", [](ModelConfig& c) { c.vocabulary = 12; }, "vocabulary=12");
   const auto sign = variant("sign", [&](Experts& other) {
-    auto& value = other.values().region(0)[model.layout().shared.parameters()[3].offset];
+    auto& value =
+        other.weights().master().region(RegionId::shared())[model.layout().shared.parameters()[3].offset];
     value = -value;
   });
   check_refused(add(sign), "the values of " + model.layout().shared.parameters()[3].name);
@@ -210,8 +220,9 @@ BOOST_FIXTURE_TEST_CASE(dropout_and_context_length_may_differ, Fixture) {
   config.dropout = 0.5f;
   config.tokens_per_sample = 9;
   Experts other(cpu, config, {"novel"}, Seed{1});
-  std::copy_n(model.values().region(0).data(), model.values().region(0).size(),
-              other.values().region(0).data());
+  std::copy_n(model.weights().master().region(RegionId::shared()).data(),
+              model.weights().master().region(RegionId::shared()).size(),
+              other.weights().master().region(RegionId::shared()).data());
   save<Experts>(out("other"), metadata_of(other, "demix"), other, nullptr);
   add_experts(base, {{out("other"), "novel", "novel"}}, out("more"));
   const auto found = read_metadata(out("more")).config;
@@ -251,9 +262,12 @@ BOOST_FIXTURE_TEST_CASE(compose_takes_experts_in_any_order, Fixture) {
   const auto same = [](auto a, auto b) {
     return std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
   };
-  BOOST_TEST(same(loaded.values().region(0), model.values().region(0)));
-  BOOST_TEST(same(loaded.values().region(1), model.values().region(3)));
-  BOOST_TEST(same(loaded.values().region(3), model.values().region(1)));
+  BOOST_TEST(same(loaded.weights().master().region(RegionId::shared()),
+                  model.weights().master().region(RegionId::shared())));
+  BOOST_TEST(
+      same(loaded.weights().master().region(ExpertId{0}), model.weights().master().region(ExpertId{2})));
+  BOOST_TEST(
+      same(loaded.weights().master().region(ExpertId{2}), model.weights().master().region(ExpertId{0})));
   check_refused([&] { compose(out("x"), base, {}); }, "at least one domain");
 }
 

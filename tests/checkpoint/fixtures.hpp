@@ -25,6 +25,13 @@ using Dense = DenseModel<device::Cpu, Fp32, ops::Relu>;
 using DomainTokens = DomainTokenModel<device::Cpu, Fp32, ops::Relu>;
 using Experts = DEMixModel<device::Cpu, Fp32, ops::Relu>;
 
+/// f.operator()<Model>() with the model of experts that has the configuration's activation.
+template <class F>
+auto with_experts_of(const ModelConfig& config, F f) {
+  if (config.activation == "gelu") return f.template operator()<DEMixModel<device::Cpu, Fp32, ops::Gelu>>();
+  return f.template operator()<Experts>();
+}
+
 inline ModelConfig small_config() {
   ModelConfig config;
   config.layers = 2;
@@ -42,16 +49,16 @@ checkpoint::Metadata metadata_of(const Model& model, const std::string& experime
 }
 
 /// f(info, values) for every parameter of every region.
-template <class Model, class F>
-void for_each_parameter(const Model& model, typename Model::Arena& arena, F f) {
-  for (std::size_t r = 0; r < arena.regions(); ++r)
-    for (const auto& info : (r == 0 ? model.layout().shared : model.layout().expert).parameters())
+template <class Model, class Arena, class F>
+void for_each_parameter(const Model& model, Arena& arena, F f) {
+  for (const RegionId r : arena.regions())
+    for (const auto& info : r.layout(model.layout()).parameters())
       f(info, arena.region(r).subspan(info.offset, info.size()));
 }
 
 /// Fills an arena of floats with random bits: also NaNs, infinities, denormals and negative zeros.
-template <class Model>
-void fill_random_bits(const Model& model, typename Model::Arena& arena, std::uint64_t seed) {
+template <class Model, class Arena>
+void fill_random_bits(const Model& model, Arena& arena, std::uint64_t seed) {
   std::uint32_t count = 0;
   for_each_parameter(model, arena, [&](const ParameterInfo&, std::span<float> values) {
     for (float& value : values) {
@@ -62,20 +69,27 @@ void fill_random_bits(const Model& model, typename Model::Arena& arena, std::uin
 }
 
 /// How many values of two arenas of a model differ in any bit.
-template <class Model>
-std::size_t differing_values(const Model& model, typename Model::Arena& a, typename Model::Arena& b) {
+template <class Model, class Arena>
+std::size_t differing_values(const Model& model, Arena& a, Arena& b) {
   std::size_t count = 0;
-  for (std::size_t r = 0; r < a.regions(); ++r)
-    for (const auto& info : (r == 0 ? model.layout().shared : model.layout().expert).parameters())
+  for (const RegionId r : a.regions())
+    for (const auto& info : r.layout(model.layout()).parameters())
       for (std::size_t i = info.offset; i < info.offset + info.size(); ++i)
         count += std::memcmp(&a.region(r)[i], &b.region(r)[i], sizeof a.region(r)[i]) != 0;
   return count;
 }
 
-template <class Model>
-checkpoint::TrainingState<Model> state_of(typename Model::Arena& m, typename Model::Arena& v,
-                                          std::string scalars = "{}") {
-  return {{{"adam_m", &m}, {"adam_v", &v}}, std::move(scalars)};
+/// Two arenas as the moments of Adam.
+template <class Model, class Arena>
+checkpoint::TrainingState<typename Arena::value_type> state_of(const Model& model, Arena& m, Arena& v,
+                                                               std::string scalars = "{}") {
+  checkpoint::TrainingState<typename Arena::value_type> state;
+  state.slots.push_back(checkpoint::weights_of(model.layout(), m));
+  state.slots.push_back(checkpoint::weights_of(model.layout(), v));
+  state.slots[0].name = "adam_m";
+  state.slots[1].name = "adam_v";
+  state.scalars = std::move(scalars);
+  return state;
 }
 
 template <class Model>

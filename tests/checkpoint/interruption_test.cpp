@@ -21,10 +21,10 @@ using checkpoint::CheckpointFolder;
 struct Trainee {
   device::Cpu device;
   Experts model{device, small_config(), {"a", "b"}, Seed{1}};
-  Experts::Arena m = model.make_arena(), v = model.make_arena();
+  Experts::Gradients m = model.make_gradients(), v = model.make_gradients();
 
   void fill(std::uint64_t step) {
-    fill_random_bits(model, model.values(), 3 * step);
+    fill_random_bits(model, model.weights().master(), 3 * step);
     fill_random_bits(model, m, 3 * step + 1);
     fill_random_bits(model, v, 3 * step + 2);
   }
@@ -32,7 +32,7 @@ struct Trainee {
   /// What a trainer does after an update.
   void save(CheckpointFolder& folder, std::uint64_t step) {
     fill(step);
-    const auto state = state_of<Experts>(m, v, std::to_string(step));
+    const auto state = state_of(model, m, v, std::to_string(step));
     checkpoint::save(folder.path_of(step), metadata_of(model, "demix", step), model, &state);
     folder.point("checkpoint_last", step);
     if (step % 3 == 0) folder.point("checkpoint_best", step);
@@ -47,9 +47,12 @@ class Inspector {
     expected_.fill(step);
     BOOST_TEST(checkpoint::read_metadata(path).step == step);
     checkpoint::load_values(path, loaded_.model);
-    auto state = state_of<Experts>(loaded_.m, loaded_.v);
-    BOOST_TEST(checkpoint::load_state(path, loaded_.model, state) == std::to_string(step));
-    BOOST_TEST(differing_values(expected_.model, expected_.model.values(), loaded_.model.values()) == 0u);
+    auto state = state_of(loaded_.model, loaded_.m, loaded_.v);
+    const auto metadata = checkpoint::read_metadata(path);
+    checkpoint::load_state(loaded_.model.device(), path, metadata, state);
+    BOOST_TEST(checkpoint::read_scalars(path, metadata) == std::to_string(step));
+    BOOST_TEST(differing_values(expected_.model, expected_.model.weights().master(),
+                                loaded_.model.weights().master()) == 0u);
     BOOST_TEST(differing_values(expected_.model, expected_.m, loaded_.m) == 0u);
     BOOST_TEST(differing_values(expected_.model, expected_.v, loaded_.v) == 0u);
   }

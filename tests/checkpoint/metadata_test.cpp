@@ -64,7 +64,8 @@ BOOST_AUTO_TEST_CASE(other_models_are_refused) {
   BOOST_TEST(refusal([](ModelConfig& c) { c.dropout = 0.5f; }) == "no error");
   BOOST_TEST(refusal([](ModelConfig& c) { c.tokens_per_sample = 9; }) == "no error");
   BOOST_TEST(mentions(refusal([](ModelConfig& c) { c.heads = 4; }), {"heads=2", "heads=4"}));
-  BOOST_TEST(mentions(refusal([](ModelConfig& c) { c.activation = "gelu"; }), {"relu", "gelu"}));
+  DenseModel<device::Cpu, Fp32, ops::Gelu> gelu(device, config, {"a"}, Seed{1});
+  BOOST_TEST(mentions(error_of([&] { checkpoint::load_values(dense_path, gelu); }), {"relu", "gelu"}));
   BOOST_TEST(mentions(refusal([](ModelConfig& c) { c.layers = 1; }), {"layers=2", "layers=1"}));
   BOOST_TEST(mentions(refusal([](ModelConfig& c) { c.vocabulary = 12; }), {"vocabulary=11"}));
   BOOST_TEST(mentions(refusal([](ModelConfig& c) { c.tied_embeddings = true; }), {"tied-embeddings=0"}));

@@ -18,11 +18,12 @@ void write_case(const fs::path& folder, const std::string& name, const ModelConf
   device::Cpu device;
   Model model(device, config, {"legal", "med"}, Seed{7});
   std::uint32_t count = 0;
-  for_each_parameter(model, model.values(), [&](const ParameterInfo& info, std::span<float> values) {
-    for (float& value : values)
-      value = (uniform_unit(philox(Seed{8}, count++, 0, 0, 0).word[0]) - 0.5f) +
-              (info.name.ends_with("norm.weight") ? 1.0f : 0.0f);
-  });
+  for_each_parameter(model, model.weights().master(),
+                     [&](const ParameterInfo& info, std::span<float> values) {
+                       for (float& value : values)
+                         value = (uniform_unit(philox(Seed{8}, count++, 0, 0, 0).word[0]) - 0.5f) +
+                                 (info.name.ends_with("norm.weight") ? 1.0f : 0.0f);
+                     });
   save_without_state(folder / name, Model::has_experts ? "demix" : "dense", model);
 
   Batch batch;
@@ -32,15 +33,15 @@ void write_case(const fs::path& folder, const std::string& name, const ModelConf
   batch.target.assign(batch.source.size(), pad_token);
   batch.segments = {{DomainId(expert), 0, 1}};
   nlohmann::json parameters;
-  std::size_t region = 0;
-  for (std::size_t r = 0; r < model.values().regions(); ++r, ++region)
-    for (const auto& info : (r == 0 ? model.layout().shared : model.layout().expert).parameters())
+  for (const RegionId r : model.weights().master().regions())
+    for (const auto& info : r.layout(model.layout()).parameters())
       parameters.push_back(
-          {{"file", r == 0 ? std::string("model.h5") : "experts/" + model.domains()[r - 1] + ".h5"},
+          {{"file", r.is_shared() ? std::string("model.h5")
+                                  : "experts/" + model.domains()[index(r.expert())] + ".h5"},
            {"name", info.name},
            {"shape", info.vector ? nlohmann::json{info.cols} : nlohmann::json{info.rows, info.cols}},
-           {"first", model.values().region(r)[info.offset]},
-           {"last", model.values().region(r)[info.offset + info.size() - 1]}});
+           {"first", model.weights().master().region(r)[info.offset]},
+           {"last", model.weights().master().region(r)[info.offset + info.size() - 1]}});
   const auto expert_name = Model::has_experts
                                ? nlohmann::json(model.domains()[static_cast<std::size_t>(expert)])
                                : nlohmann::json();

@@ -14,7 +14,7 @@ int main() {
   batch.target = {10, 11, 12, 20, 21, 22};
   batch.segments = {{demix::DomainId{0}, 0, 1}, {demix::DomainId{1}, 1, 2}};
 
-  auto gradients = model.make_arena();
+  auto gradients = model.make_gradients();
   for (const float loss : model.accumulate_gradients(batch, {}, gradients)) std::cout << loss << ' ';
-  std::cout << "\n" << model.values().size() << " parameters in " << gradients.regions() << " regions\n";
+  std::cout << "\n" << model.weights().size() << " parameters in " << gradients.regions().size() << " regions\n";
 }

@@ -22,7 +22,8 @@ int main(int, char** argv) {
   demix::checkpoint::save(argv[1], metadata, model);
   demix::checkpoint::load_values(argv[1], loaded);
   bool equal = true;
-  for (std::size_t r = 0; r < model.values().regions(); ++r)
-    equal = equal && std::ranges::equal(model.values().region(r), loaded.values().region(r));
+  for (const demix::RegionId r : model.weights().master().regions())
+    equal =
+        equal && std::ranges::equal(model.weights().master().region(r), loaded.weights().master().region(r));
   std::cout << "demix " DEMIX_VERSION ": " << (equal ? "equal" : "different") << "\n";
 }

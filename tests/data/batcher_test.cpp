@@ -10,12 +10,16 @@ using namespace demix;
 
 namespace {
 
+data::BlockDataset open_numbered(const test::TemporaryFolder& folder, const std::string& name) {
+  return data::BlockDataset(data::TokenFile(folder.path / name, 1000), 2);
+}
+
 /// A split of `blocks` blocks of 2 tokens, each block of its own first token.
 data::BlockDataset numbered(const test::TemporaryFolder& folder, const std::string& name, int blocks) {
   data::TokenFileWriter writer(folder.path / name, 1000);
   for (int b = 0; b < blocks; ++b) writer.add(std::vector<Token>{100 + b, 3});
   writer.finish();
-  return data::BlockDataset(data::TokenFile(folder.path / name, 1000), 2);
+  return open_numbered(folder, name);
 }
 
 std::vector<data::BlockDataset> three_domains(const test::TemporaryFolder& folder) {
@@ -35,7 +39,7 @@ BOOST_AUTO_TEST_SUITE(batcher)
 BOOST_AUTO_TEST_CASE(balanced_batches_take_each_domain_alike_and_deal_out_every_block_each_epoch) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  const data::TrainBatcher batcher(datasets, in_order, data::Sampling::balanced, 2, Seed{1});
+  const data::TrainBatcher batcher(datasets, data::numbered(in_order), data::Sampling::balanced, 2, Seed{1});
   std::vector<std::vector<Token>> seen(3);
   for (std::uint64_t position = 0; position < 45; ++position) {
     const Batch batch = batcher.batch(position);
@@ -63,7 +67,8 @@ BOOST_AUTO_TEST_CASE(balanced_batches_take_each_domain_alike_and_deal_out_every_
 BOOST_AUTO_TEST_CASE(unbalanced_batches_deal_out_the_concatenation) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  const data::TrainBatcher batcher(datasets, in_order, data::Sampling::unbalanced, 2, Seed{1});
+  const data::TrainBatcher batcher(datasets, data::numbered(in_order), data::Sampling::unbalanced, 2,
+                                   Seed{1});
   std::map<int, std::multiset<Token>> seen;
   for (std::uint64_t position = 0; position < 10; ++position) {
     const Batch batch = batcher.batch(position);
@@ -83,9 +88,9 @@ BOOST_AUTO_TEST_CASE(unbalanced_batches_deal_out_the_concatenation) {
 BOOST_AUTO_TEST_CASE(a_batch_depends_on_position_and_seed_alone) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  const data::TrainBatcher one(datasets, in_order, data::Sampling::balanced, 3, Seed{1}),
-      again(datasets, in_order, data::Sampling::balanced, 3, Seed{1}),
-      other(datasets, in_order, data::Sampling::balanced, 3, Seed{2});
+  const data::TrainBatcher one(datasets, data::numbered(in_order), data::Sampling::balanced, 3, Seed{1}),
+      again(datasets, data::numbered(in_order), data::Sampling::balanced, 3, Seed{1}),
+      other(datasets, data::numbered(in_order), data::Sampling::balanced, 3, Seed{2});
   one.batch(3);
   BOOST_TEST(one.batch(7).target == again.batch(7).target, boost::test_tools::per_element());
   BOOST_TEST((one.batch(7).target != other.batch(7).target));
@@ -105,15 +110,15 @@ BOOST_AUTO_TEST_CASE(texts_may_be_of_any_domains_of_the_model) {
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
   for (const auto sampling : {data::Sampling::balanced, data::Sampling::unbalanced}) {
-    const data::TrainBatcher plain(datasets, in_order, sampling, 2, Seed{1}),
-        renamed(datasets, {DomainId(7), DomainId(2), DomainId(9)}, sampling, 2, Seed{1});
+    const data::TrainBatcher plain(datasets, data::numbered(in_order), sampling, 2, Seed{1}),
+        renamed(datasets, data::numbered({DomainId(7), DomainId(2), DomainId(9)}), sampling, 2, Seed{1});
     for (std::uint64_t position = 0; position < 10; ++position) {
       const Batch expected = plain.batch(position), batch = renamed.batch(position);
       batch.validate(1000, 10);
       BOOST_TEST(batch.target == expected.target, boost::test_tools::per_element());
       BOOST_REQUIRE(batch.segments.size() == expected.segments.size());
       for (std::size_t s = 0; s < batch.segments.size(); ++s) {
-        const int ids[] = {7, 2, 9};
+        const std::size_t ids[] = {7, 2, 9};
         BOOST_TEST(index(batch.segments[s].domain) == ids[index(expected.segments[s].domain)]);
         BOOST_TEST(batch.segments[s].last == expected.segments[s].last);
       }
@@ -121,13 +126,44 @@ BOOST_AUTO_TEST_CASE(texts_may_be_of_any_domains_of_the_model) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(ranks_that_share_the_texts_draw_what_one_process_draws) {
+  const test::TemporaryFolder folder;
+  const auto datasets = three_domains(folder);
+  std::vector<data::BlockDataset> outer, inner;
+  outer.push_back(open_numbered(folder, "a"));
+  outer.push_back(open_numbered(folder, "c"));
+  inner.push_back(open_numbered(folder, "b"));
+  const data::TrainBatcher whole(datasets, data::numbered(in_order), data::Sampling::balanced, 2, Seed{1}),
+      first(outer, {{DomainId(0), 0}, {DomainId(2), 2}}, data::Sampling::balanced, 2, Seed{1}),
+      second(inner, {{DomainId(1), 1}}, data::Sampling::balanced, 2, Seed{1});
+  for (std::uint64_t position = 0; position < 10; ++position) {
+    const Batch all = whole.batch(position);
+    for (const auto* part : {&first, &second}) {
+      const Batch batch = part->batch(position);
+      for (const auto& segment : batch.segments)
+        for (std::size_t s = segment.first; s < segment.last; ++s) {
+          const std::size_t there = segment.first_of_all + s - segment.first, length = all.sequence_length;
+          BOOST_TEST(std::equal(batch.source.begin() + static_cast<std::ptrdiff_t>(s * length),
+                                batch.source.begin() + static_cast<std::ptrdiff_t>((s + 1) * length),
+                                all.source.begin() + static_cast<std::ptrdiff_t>(there * length)));
+        }
+    }
+  }
+  BOOST_CHECK_THROW(
+      data::TrainBatcher(outer, {{DomainId(0), 0}, {DomainId(2), 2}}, data::Sampling::unbalanced, 2, Seed{1}),
+      Error);
+}
+
 BOOST_AUTO_TEST_CASE(an_empty_batch_is_an_error) {
   const std::vector<data::BlockDataset> none;
   BOOST_CHECK_THROW(data::TrainBatcher(none, {}, data::Sampling::balanced, 1, Seed{1}), Error);
   const test::TemporaryFolder folder;
   const auto datasets = three_domains(folder);
-  BOOST_CHECK_THROW(data::TrainBatcher(datasets, in_order, data::Sampling::balanced, 0, Seed{1}), Error);
-  BOOST_CHECK_THROW(data::TrainBatcher(datasets, {DomainId(0)}, data::Sampling::balanced, 1, Seed{1}), Error);
+  BOOST_CHECK_THROW(
+      data::TrainBatcher(datasets, data::numbered(in_order), data::Sampling::balanced, 0, Seed{1}), Error);
+  BOOST_CHECK_THROW(
+      data::TrainBatcher(datasets, data::numbered({DomainId(0)}), data::Sampling::balanced, 1, Seed{1}),
+      Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -14,6 +14,9 @@ class MinimalDevice {
  public:
   static constexpr const char* name = "minimal";
 
+  struct Event {
+    explicit Event(MinimalDevice&) {}
+  };
   template <class T>
   T* allocate(std::size_t n) {
     ++allocations;
@@ -36,6 +39,25 @@ class MinimalDevice {
   void copy_to_host(T* to, const T* from, std::size_t n) {
     copy(to, from, n);
   }
+  template <class T>
+  T* allocate_host(std::size_t n) {
+    return allocate<T>(n);
+  }
+  template <class T>
+  void deallocate_host(T* pointer, std::size_t n) {
+    deallocate(pointer, n);
+  }
+  template <class T>
+  void upload(T* to, const T* from, std::size_t n) {
+    copy(to, from, n);
+  }
+  template <class T>
+  void download(T* to, const T* from, std::size_t n) {
+    copy(to, from, n);
+  }
+  void record(Event&) {}
+  bool done(const Event&) { return true; }
+  void wait(const Event&) {}
   template <class T>
   void fill_zero(T* to, std::size_t n) {
     if (n) std::memset(to, 0, n * sizeof(T));

@@ -13,6 +13,7 @@
 
 #include "demix/core/host_device.hpp"
 #include "demix/device/array.hpp"
+#include "demix/device/staging.hpp"
 
 namespace demix::testing {
 
@@ -75,6 +76,40 @@ void conforms_in_memory(D& device) {
     device.deallocate(a, n);
     device.deallocate(b, n);
   }
+}
+
+template <device::Device D>
+void conforms_in_transfers(D& device) {
+  const auto values = conformance_values(100'003, 2);
+  const std::size_t n = values.size();
+  float *from = device.template allocate_host<float>(n), *to = device.template allocate_host<float>(n);
+  std::copy(values.begin(), values.end(), from);
+  std::fill(to, to + n, 99.0f);
+  device::Array<D, float> there(device, n), copy(device, n);
+  typename D::Event uploaded(device), downloaded(device);
+  BOOST_TEST(device.done(uploaded), "an event that was never recorded is done");
+  device.upload(there.data(), from, n);
+  device.record(uploaded);
+  device.copy(copy.data(), there.data(), n);
+  device.download(to, copy.data(), n);
+  device.record(downloaded);
+  device.wait(downloaded);
+  BOOST_TEST(device.done(uploaded));
+  BOOST_TEST(device.done(downloaded));
+  BOOST_TEST(std::equal(values.begin(), values.end(), to), "what is uploaded comes back");
+  device.deallocate_host(from, n);
+  device.deallocate_host(to, n);
+
+  // Uploads that follow each other on the way: each block keeps what it carries until it has left.
+  device::Staging<D, std::int32_t> staging(device);
+  device::Array<D, std::int32_t> numbers(device, 64 * 1000);
+  for (std::int32_t k = 0; k < 64; ++k)
+    staging.upload(numbers.data() + 1000 * k, 1000, 1000,
+                   [k](std::span<std::int32_t> block) { std::fill(block.begin(), block.end(), k); });
+  const auto back = numbers.to_host();
+  bool ok = true;
+  for (std::size_t i = 0; i < back.size(); ++i) ok = ok && back[i] == static_cast<std::int32_t>(i / 1000);
+  BOOST_TEST(ok, "64 uploads of one staging area");
 }
 
 template <device::Device D>
@@ -175,6 +210,7 @@ void conforms_in_arrays(D& device) {
 template <device::Device D>
 void device_conformance(D& device) {
   conforms_in_memory(device);
+  conforms_in_transfers(device);
   conforms_in_rows(device);
   conforms_in_teams(device);
   conforms_in_gemm(device);

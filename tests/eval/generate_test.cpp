@@ -130,8 +130,7 @@ Sampler drawing(double temperature = 1, std::uint64_t seed = 1, std::size_t top_
 
 template <class Model>
 struct Fixture {
-  device::Cpu cpu;
-  Threads threads{1};
+  device::Cpu cpu{1};
   Model model{cpu, tiny_config(), three_domains, Seed{3}};
   GenerateSettings settings;
   Fixture() {
@@ -260,7 +259,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_drawn_does_not_come) {
 
 BOOST_AUTO_TEST_CASE(a_damaged_model_is_an_error) {
   Fixture<Demix> f;
-  f.model.values().region(0)[0] = std::nan("");
+  f.model.weights().master().region(RegionId::shared())[0] = std::nan("");
   BOOST_CHECK_THROW(run(f.model, f.settings, drawing(), {{{}, 0}}), Error);
 }
 
@@ -284,7 +283,7 @@ struct FixedModel {
   void for_each_sequence(const Batch& batch, F f) {
     for (const auto& segment : batch.segments)
       for (std::size_t s = segment.first; s < segment.last; ++s)
-        f(table[static_cast<std::size_t>(index(segment.domain))], s * batch.sequence_length);
+        f(table[index(segment.domain)], s * batch.sequence_length);
   }
   std::vector<double> token_losses(const Batch& batch) {
     std::vector<double> losses;

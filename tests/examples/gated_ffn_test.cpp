@@ -22,22 +22,25 @@ BOOST_AUTO_TEST_CASE(hand_value_each_row_through_its_expert) {
   ParameterLayout layout;
   const GatedFFN<ops::Relu>::Layer<device::Cpu, Fp64> layer(layout, "ffn", config);
   BOOST_TEST(layout.shared.size() == 0u);
-  ParameterArena<device::Cpu, double> values(cpu, layout, 2);
+  ParameterArena<device::Cpu, double> values(cpu, layout, HeldExperts(2));
   const std::vector<std::vector<double>> gate_up{{1, 2, 0, 1}, {3, 0, 5, 1}}, down{{7, -1}, {2, 4}};
-  for (std::size_t e = 0; e < 2; ++e)
+  for (int e = 0; e < 2; ++e)
     for (const auto& parameter : layout.expert.parameters()) {
-      const auto span = values.region(1 + e).subspan(parameter.offset, parameter.size());
-      if (parameter.name == "ffn.gate_proj.weight") std::copy_n(gate_up[e].begin(), 2, span.begin());
-      if (parameter.name == "ffn.up_proj.weight") std::copy_n(gate_up[e].begin() + 2, 2, span.begin());
-      if (parameter.name == "ffn.down_proj.weight") std::copy_n(down[e].begin(), 2, span.begin());
+      const auto span = values.region(ExpertId{e}).subspan(parameter.offset, parameter.size());
+      if (parameter.name == "ffn.gate_proj.weight")
+        std::copy_n(gate_up[static_cast<std::size_t>(e)].begin(), 2, span.begin());
+      if (parameter.name == "ffn.up_proj.weight")
+        std::copy_n(gate_up[static_cast<std::size_t>(e)].begin() + 2, 2, span.begin());
+      if (parameter.name == "ffn.down_proj.weight")
+        std::copy_n(down[static_cast<std::size_t>(e)].begin(), 2, span.begin());
     }
   // Row 0: gate 7, up 3. Row 1: gate -3, so 0. Row 2: gate 6, up 9.
   const Owned<double> x(3, 2, std::vector<double>{1, 3, 1, -2, 2, -1});
   Owned<double> y(3, 2, 99.0);
-  const std::vector<Segment> segments{{DomainId{0}, 0, 2}, {DomainId{1}, 2, 3}};
-  GatedFFN<ops::Relu>::Layer<device::Cpu, Fp64>::Activations saved(cpu);
-  Workspace<device::Cpu, double> workspace(cpu);
-  layer.forward(cpu, values, segments, x.view(), y.view(), saved, workspace);
+  const std::vector<RowSegment> segments{{DomainId{0}, ExpertId{0}, 0, 2}, {DomainId{1}, ExpertId{1}, 2, 3}};
+  GatedFFN<ops::Relu>::Layer<device::Cpu, Fp64>::Saved saved(cpu);
+  Workspace<device::Cpu, Fp64> workspace(cpu);
+  layer.forward({cpu, values, workspace, 3, segments, {}, false, nullptr}, x.view(), y.view(), saved);
   const std::vector<double> expected{147, -21, 0, 0, 108, 216};
   BOOST_TEST(y.values == expected, boost::test_tools::per_element());
 }
@@ -49,11 +52,11 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(gradients_equal_finite_differences, A, Activations
 BOOST_AUTO_TEST_CASE(an_expert_without_rows_gets_no_gradient) {
   device::Cpu cpu;
   GatedModel<ops::Gelu> model(cpu, tiny_config(), three_domains, Seed{3});
-  auto gradients = model.make_arena();
+  auto gradients = model.make_gradients();
   model.accumulate_gradients(tiny_batch(), {}, gradients);
   const auto is_zero = [](double g) { return g == 0; };
-  for (const std::size_t domain : {0, 1, 2}) {
-    const auto region = gradients.region(1 + domain);
+  for (const int domain : {0, 1, 2}) {
+    const auto region = gradients.region(ExpertId{domain});
     BOOST_TEST(std::all_of(region.begin(), region.end(), is_zero) == (domain == 1));
   }
 }

@@ -11,61 +11,43 @@ namespace {
 
 /// What every archetype layer has: no parameters, nothing saved.
 struct LayerWithoutParameters {
-  struct Activations {
+  struct Saved {
     template <class D>
-    explicit Activations(D&) {}
+    explicit Saved(D&) {}
   };
   LayerWithoutParameters(ParameterLayout&, const std::string&, const ModelConfig&) {}
 };
 
-struct IdentityAttention {
+/// Of an attention, and the feed-forward layer a user might write first.
+struct Identity {
+  static constexpr bool has_experts = false;
   template <device::Device D, Precision P>
   struct Layer : LayerWithoutParameters {
     using LayerWithoutParameters::LayerWithoutParameters;
-    using T = typename P::compute_type;
-    using Arena = ParameterArena<D, typename P::master_type>;
-    void forward(D& device, const Arena&, std::size_t, Matrix<const T> x, Matrix<T> y, Activations&,
-                 Workspace<D, T>&) const {
-      device.copy(y.data, x.data, x.size());
+    using T = compute_t<P>;
+    void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved&) const {
+      pass.device.copy(y.data, x.data, x.size());
     }
-    void backward(D& device, const Arena&, Arena&, std::size_t, Matrix<const T>, Matrix<const T> dy,
-                  Matrix<T> dx, Activations&, Workspace<D, T>&) const {
-      device.copy(dx.data, dy.data, dy.size());
+    void backward(const BackwardPass<D, P>& pass, Matrix<const T>, Matrix<const T> dy, Matrix<T> dx,
+                  Saved&) const {
+      pass.device.copy(dx.data, dy.data, dy.size());
     }
   };
 };
+struct IdentityAttention : Identity {};
+struct IdentityFFN : Identity {};
 
 struct IdentityNorm {
   template <device::Device D, Precision P>
   struct Layer : LayerWithoutParameters {
     using LayerWithoutParameters::LayerWithoutParameters;
-    using T = typename P::compute_type;
-    using Arena = ParameterArena<D, typename P::master_type>;
-    void forward(D& device, const Arena&, Matrix<const T> x, Matrix<T> y, Activations&) const {
-      device.copy(y.data, x.data, x.size());
+    using T = compute_t<P>;
+    void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved&) const {
+      pass.device.copy(y.data, x.data, x.size());
     }
-    void backward_accumulate(D& device, const Arena&, Arena&, Matrix<const T>, Matrix<const T> dy,
-                             Matrix<T> dx, Activations&, Workspace<D, T>&) const {
-      ops::dropout_residual(device, dy, dx, {}, dx);
-    }
-  };
-};
-
-/// The feed-forward layer a user might write first.
-struct IdentityFFN {
-  static constexpr bool has_experts = false;
-  template <device::Device D, Precision P>
-  struct Layer : LayerWithoutParameters {
-    using LayerWithoutParameters::LayerWithoutParameters;
-    using T = typename P::compute_type;
-    using Arena = ParameterArena<D, typename P::master_type>;
-    void forward(D& device, const Arena&, std::span<const Segment>, Matrix<const T> x, Matrix<T> y,
-                 Activations&, Workspace<D, T>&) const {
-      device.copy(y.data, x.data, x.size());
-    }
-    void backward(D& device, const Arena&, Arena&, std::span<const Segment>, Matrix<const T>,
-                  Matrix<const T> dy, Matrix<T> dx, Activations&, Workspace<D, T>&) const {
-      device.copy(dx.data, dy.data, dy.size());
+    void backward_accumulate(const BackwardPass<D, P>& pass, Matrix<const T>, Matrix<const T> dy,
+                             Matrix<T> dx, Saved&) const {
+      ops::dropout_residual(pass.device, dy, dx, {}, dx);
     }
   };
 };
@@ -102,12 +84,13 @@ static_assert(ConditioningPolicy<NoConditioning> && ConditioningPolicy<DomainTok
 /// One step of plain gradient descent on the mean loss; returns that loss.
 template <class Model>
 double descend(Model& model, const Batch& batch, double rate) {
-  auto gradients = model.make_arena();
+  auto gradients = model.make_gradients();
   const double loss = sum(model.accumulate_gradients(batch, {}, gradients)),
                tokens = static_cast<double>(batch.target_tokens());
-  for (std::size_t r = 0; r < gradients.regions(); ++r)
+  for (const RegionId r : gradients.regions())
     for (std::size_t i = 0; i < gradients.region(r).size(); ++i)
-      model.values().region(r)[i] -= static_cast<typename Model::T>(rate / tokens) * gradients.region(r)[i];
+      model.weights().master().region(r)[i] -=
+          static_cast<typename Model::T>(rate / tokens) * gradients.region(r)[i];
   return loss / tokens;
 }
 
@@ -124,10 +107,9 @@ BOOST_AUTO_TEST_CASE(a_model_of_archetypes_alone) {
 }
 
 BOOST_AUTO_TEST_CASE(a_user_written_feed_forward_layer_trains) {
-  device::Cpu cpu;
+  device::Cpu cpu(1);
   LanguageModel<device::Cpu, Fp64, CausalAttention, LayerNorm, IdentityFFN, NoConditioning> model(
       cpu, tiny_config(), three_domains, Seed{1});
-  const Threads threads(1);
   check_gradients(model, tiny_batch());
   const double start = descend(model, tiny_batch(), 0.3);
   double loss = start;
@@ -144,8 +126,8 @@ BOOST_AUTO_TEST_CASE(a_minimal_device_agrees_with_the_cpu) {
       cpu, tiny_config(), three_domains, Seed{1});
   perturb(a);
   perturb(b);
-  auto ga = a.make_arena();
-  auto gb = b.make_arena();
+  auto ga = a.make_gradients();
+  auto gb = b.make_gradients();
   DEMIX_CHECK_CLOSE(a.accumulate_gradients(tiny_batch(), {}, ga),
                     b.accumulate_gradients(tiny_batch(), {}, gb), Tolerance<float>::model_loss);
   DEMIX_CHECK_CLOSE(all_values(ga), all_values(gb), Tolerance<float>::model_gradient);

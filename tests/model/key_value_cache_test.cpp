@@ -37,8 +37,7 @@ Batch whole_batch() {
 
 template <class Model>
 struct Fixture {
-  device::Cpu cpu;
-  Threads threads{1};
+  device::Cpu cpu{1};
   Model model{cpu, tiny_config(), three_domains, Seed{3}};
   Fixture() { perturb(model); }
 };

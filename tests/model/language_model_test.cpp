@@ -20,7 +20,11 @@ using All = boost::mpl::list<Dense<Fp64>, Tagged<Fp64>, Demix<Fp64>>;
 struct OnCpu {
   template <class Model>
   Model make_model() {
-    Model model(cpu, tiny_config(), three_domains, Seed{3});
+    return make_model<Model>(cpu);
+  }
+  template <class Model>
+  Model make_model(device::Cpu& device) {
+    Model model(device, tiny_config(), three_domains, Seed{3});
     perturb(model);
     return model;
   }
@@ -31,7 +35,7 @@ struct OnCpu {
 template <class Model>
 std::vector<typename Model::T> gradients_of(Model& model, const Batch& batch,
                                             const ops::Dropout& dropout = {}) {
-  auto gradients = model.make_arena();
+  auto gradients = model.make_gradients();
   model.accumulate_gradients(batch, dropout, gradients);
   return all_values(gradients);
 }
@@ -39,9 +43,9 @@ std::vector<typename Model::T> gradients_of(Model& model, const Batch& batch,
 /// Losses and gradients of the single-precision model, which gets the values of the double-precision one.
 template <class Single, class Double>
 void check_precisions(Single single, Double exact) {
-  for (std::size_t r = 0; r < exact.values().regions(); ++r)
-    std::copy(exact.values().region(r).begin(), exact.values().region(r).end(),
-              single.values().region(r).begin());
+  for (const RegionId r : exact.weights().master().regions())
+    std::copy(exact.weights().master().region(r).begin(), exact.weights().master().region(r).end(),
+              single.weights().master().region(r).begin());
   const auto batch = tiny_batch();
   DEMIX_CHECK_CLOSE(single.token_losses(batch), exact.token_losses(batch), Tolerance<float>::model_loss);
   DEMIX_CHECK_CLOSE(gradients_of(single, batch), gradients_of(exact, batch),
@@ -59,8 +63,8 @@ BOOST_AUTO_TEST_CASE(single_precision_is_near_double_precision) {
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(gradients_with_dropout_equal_finite_differences, Model, All) {
-  const Threads threads(1);
-  auto model = make_model<Model>();
+  device::Cpu one_thread(1);
+  auto model = make_model<Model>(one_thread);
   check_gradients(model, tiny_batch(), {0.3f, Seed{9}, 4, 0}, 2);
   BOOST_TEST((gradients_of(model, tiny_batch(), {0.3f, Seed{9}, 4, 0}) !=
               gradients_of(model, tiny_batch(), {0.3f, Seed{9}, 5, 0})));
@@ -72,7 +76,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(gradients_accumulate, Model, All) {
   auto expected = gradients_of(model, a);
   const auto second = gradients_of(model, b);
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += second[i];
-  auto both = model.make_arena();
+  auto both = model.make_gradients();
   model.accumulate_gradients(a, {}, both);
   model.accumulate_gradients(b, {}, both);
   DEMIX_CHECK_CLOSE(all_values(both), expected, Tolerance<double>::model_gradient);
@@ -82,15 +86,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(one_batch_is_the_sum_of_its_sequences, Model, All)
   auto model = make_model<Model>();
   const Batch whole = tiny_batch();
   std::vector<double> losses;
-  auto sum_of_gradients = model.make_arena();
-  for (const auto& [domain, first, last] : whole.segments)
-    for (std::size_t s = first; s < last; ++s) {
+  auto sum_of_gradients = model.make_gradients();
+  for (const auto& segment : whole.segments)
+    for (std::size_t s = segment.first; s < segment.last; ++s) {
       Batch one{5,
                 {whole.source.begin() + static_cast<std::ptrdiff_t>(5 * s),
                  whole.source.begin() + static_cast<std::ptrdiff_t>(5 * s + 5)},
                 {whole.target.begin() + static_cast<std::ptrdiff_t>(5 * s),
                  whole.target.begin() + static_cast<std::ptrdiff_t>(5 * s + 5)},
-                {{domain, 0, 1}}};
+                {{segment.domain, 0, 1}}};
       const auto part = model.accumulate_gradients(one, {}, sum_of_gradients);
       losses.insert(losses.end(), part.begin(), part.end());
     }
@@ -101,7 +105,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(one_batch_is_the_sum_of_its_sequences, Model, All)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(both_passes_report_the_same_losses, Model, All) {
   auto model = make_model<Model>();
-  auto gradients = model.make_arena();
+  auto gradients = model.make_gradients();
   const auto losses = model.token_losses(tiny_batch());
   BOOST_TEST((losses == model.accumulate_gradients(tiny_batch(), {}, gradients)));
   BOOST_TEST(losses.size() == 15u);
@@ -149,14 +153,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(order_inside_a_segment_permutes_the_losses, Model,
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(runs_repeat_bit_for_bit, Model, All) {
-  auto model = make_model<Model>(), other = make_model<Model>();
+  auto model = make_model<Model>();
   const ops::Dropout dropout{0.2f, Seed{1}, 7, 0};
   const auto first = gradients_of(model, tiny_batch(), dropout);
   const auto losses = model.token_losses(tiny_batch());
   model.token_losses(random_batch(5, {{0, 9}}, 8));  // larger buffers, other contents
   BOOST_TEST((gradients_of(model, tiny_batch(), dropout) == first));
   BOOST_TEST((model.token_losses(tiny_batch()) == losses));
-  const Threads threads(omp_get_max_threads() == 1 ? 2 : 1);
+  device::Cpu other_cpu(cpu.threads() == 1 ? 2 : 1);
+  auto other = make_model<Model>(other_cpu);
   BOOST_TEST((gradients_of(other, tiny_batch(), dropout) == first));
 }
 
@@ -169,17 +174,17 @@ BOOST_AUTO_TEST_CASE(runs_repeat_bit_for_bit_in_single_precision) {
 BOOST_AUTO_TEST_CASE(demix_on_one_expert_is_dense_bit_for_bit) {
   auto dense = make_model<Dense<Fp32>>();
   auto demix = make_model<Demix<Fp32>>();
-  for (std::size_t r = 0; r < demix.values().regions(); ++r)
+  for (const RegionId r : demix.weights().master().regions())
     for (const auto& parameter : parameters(demix, r)) {
-      const auto from = find(dense, dense.values(), parameter.name);
-      std::copy(from.begin(), from.end(), span_of(demix.values(), r, parameter).begin());
+      const auto from = find(dense, dense.weights().master(), parameter.name);
+      std::copy(from.begin(), from.end(), span_of(demix.weights().master(), r, parameter).begin());
     }
   const auto batch = random_batch(5, {{1, 3}}, 5);
   BOOST_TEST((demix.token_losses(batch) == dense.token_losses(batch)));
-  auto g_demix = demix.make_arena(), g_dense = dense.make_arena();
+  auto g_demix = demix.make_gradients(), g_dense = dense.make_gradients();
   demix.accumulate_gradients(batch, {}, g_demix);
   dense.accumulate_gradients(batch, {}, g_dense);
-  for (const std::size_t r : {0u, 2u})
+  for (const RegionId r : {RegionId::shared(), RegionId(ExpertId{1})})
     for (const auto& parameter : parameters(demix, r)) {
       const auto a = span_of(g_demix, r, parameter), b = find(dense, g_dense, parameter.name);
       BOOST_TEST(std::equal(a.begin(), a.end(), b.begin(), b.end()), parameter.name);
@@ -189,24 +194,24 @@ BOOST_AUTO_TEST_CASE(demix_on_one_expert_is_dense_bit_for_bit) {
 BOOST_AUTO_TEST_CASE(an_expert_learns_from_its_segment_alone) {
   auto model = make_model<Demix<Fp64>>();
   Batch batch = tiny_batch();
-  auto before = model.make_arena(), after = model.make_arena();
+  auto before = model.make_gradients(), after = model.make_gradients();
   model.accumulate_gradients(batch, {}, before);
-  for (const double g : before.region(2)) BOOST_REQUIRE_EQUAL(g, 0.0);  // domain 1 has no sequence
+  for (const double g : before.region(ExpertId{1})) BOOST_REQUIRE_EQUAL(g, 0.0);  // domain 1 has no sequence
   for (std::size_t i = 0; i < 5; ++i) batch.source[i] = 10 - batch.source[i];
   model.accumulate_gradients(batch, {}, after);
-  const auto equal = [&](std::size_t r) {
+  const auto equal = [&](RegionId r) {
     return std::equal(before.region(r).begin(), before.region(r).end(), after.region(r).begin());
   };
-  BOOST_TEST(!equal(0));
-  BOOST_TEST(!equal(1));
-  BOOST_TEST(equal(3));
+  BOOST_TEST(!equal(RegionId::shared()));
+  BOOST_TEST(!equal(ExpertId{0}));
+  BOOST_TEST(equal(ExpertId{2}));
 }
 
 BOOST_AUTO_TEST_CASE(experts_differ_and_each_domain_uses_its_own) {
   auto model = make_model<Demix<Fp64>>();
   Batch batch = random_batch(5, {{0, 1}}, 4);
   const auto own = model.token_losses(batch);
-  for (double& v : model.values().region(2)) v += 1;
+  for (double& v : model.weights().master().region(ExpertId{1})) v += 1;
   BOOST_TEST((model.token_losses(batch) == own));
   batch.segments[0].domain = DomainId{1};
   BOOST_TEST((model.token_losses(batch) != own));
@@ -219,12 +224,13 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(not_a_number_in_any_parameter_reaches_the_losses, 
     Model model(cpu, tiny_config(Positions::learned, false), three_domains, Seed{3});
     perturb(model);
     const Batch batch = random_batch(6, {{1, 2}}, 4);
-    for (std::size_t r = 0; r < model.values().regions(); ++r)
+    for (const RegionId r : model.weights().master().regions())
       for (const auto& parameter : parameters(model, r)) {
-        const auto values = span_of(model.values(), r, parameter);
+        const auto values = span_of(model.weights().master(), r, parameter);
         const std::vector<float> saved(values.begin(), values.end());
         std::fill(values.begin(), values.end(), std::nanf(""));
-        const bool used = r == 0 || r == 2;  // the shared region, and the expert of domain 1
+        const bool used =
+            r.is_shared() || r == RegionId(ExpertId{1});  // the shared region, and the expert of domain 1
         const auto losses = model.token_losses(batch);
         for (std::size_t i = 0; i < losses.size(); ++i)
           BOOST_REQUIRE(std::isnan(losses[i]) == (used && batch.target[i] != pad_token));
@@ -256,7 +262,7 @@ BOOST_AUTO_TEST_CASE(empty_segments_and_empty_batches) {
   BOOST_TEST((gradients_of(model, with_gap) == gradients_of(model, batch)));
   const Batch nothing{5, {}, {}, {}};
   BOOST_TEST(model.token_losses(nothing).empty());
-  BOOST_TEST((gradients_of(model, nothing) == std::vector<double>(model.values().size(), 0.0)));
+  BOOST_TEST((gradients_of(model, nothing) == std::vector<double>(model.weights().master().size(), 0.0)));
 }
 
 BOOST_AUTO_TEST_CASE(logits_in_several_chunks) {
@@ -267,7 +273,7 @@ BOOST_AUTO_TEST_CASE(logits_in_several_chunks) {
   Dense<Fp32> model(cpu, config, three_domains, Seed{3});
   const Batch both = random_batch(100, {{0, 2}}, 4, config.vocabulary);
   const auto losses = model.token_losses(both);
-  auto gradients = model.make_arena(), parts = model.make_arena();
+  auto gradients = model.make_gradients(), parts = model.make_gradients();
   BOOST_TEST((model.accumulate_gradients(both, {}, gradients) == losses));
   std::vector<float> losses_of_parts;
   for (const std::ptrdiff_t at : {0, 100}) {
@@ -285,7 +291,7 @@ BOOST_AUTO_TEST_CASE(logits_in_several_chunks) {
 BOOST_AUTO_TEST_CASE(bad_batches_and_bad_models_are_errors) {
   auto dense = make_model<Dense<Fp64>>();
   auto tagged = make_model<Tagged<Fp64>>();
-  auto gradients = dense.make_arena();
+  auto gradients = dense.make_gradients();
   const Batch long_text = random_batch(6, {{0, 1}}, 1), too_long = random_batch(7, {{0, 1}}, 1);
   dense.token_losses(long_text);
   BOOST_CHECK_THROW(dense.token_losses(too_long), Error);

@@ -20,8 +20,9 @@ BOOST_AUTO_TEST_CASE(parameters_are_a_close_lower_bound) {
       config.positions = positions;
       const DenseModel<device::Cpu, Fp32, ops::Relu> dense(device, config, {"a", "b"});
       const DEMixModel<device::Cpu, Fp32, ops::Relu> demix(device, config, {"a", "b"});
-      for (const auto& [least, found] : {std::pair{least_parameters(config, 1), dense.values().size()},
-                                         std::pair{least_parameters(config, 2), demix.values().size()}}) {
+      for (const auto& [least, found] :
+           {std::pair{least_parameters(config, 1), dense.weights().master().size()},
+            std::pair{least_parameters(config, 2), demix.weights().master().size()}}) {
         BOOST_TEST(least <= static_cast<double>(found));
         BOOST_TEST(least > 0.9 * static_cast<double>(found));
       }

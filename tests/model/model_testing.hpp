@@ -54,28 +54,31 @@ inline Batch tiny_batch(std::uint64_t seed = 5) { return random_batch(5, {{0, 1}
 /// Adds noise to all values, each region its own: no bias is zero, no gain one, no expert like another.
 template <class Model>
 void perturb(Model& model, std::uint64_t seed = 77) {
-  for (std::size_t r = 0; r < model.values().regions(); ++r) {
-    const auto region = model.values().region(r);
-    const auto noise = random_values(region.size(), seed + r);
+  auto& values = model.weights().master();
+  std::size_t number = 0;
+  for (const RegionId id : values.regions()) {
+    const auto region = values.region(id);
+    const auto noise = random_values(region.size(), seed + number++);
     for (std::size_t i = 0; i < region.size(); ++i)
-      region[i] += static_cast<typename Model::T>(0.3 * noise[i]);
+      region[i] += static_cast<std::decay_t<decltype(region[i])>>(0.3 * noise[i]);
   }
+  model.weights().refresh();
 }
 
 /// The named parameters of region r.
 template <class Model>
-const std::vector<ParameterInfo>& parameters(const Model& model, std::size_t r) {
-  return r == 0 ? model.layout().shared.parameters() : model.layout().expert.parameters();
+const std::vector<ParameterInfo>& parameters(const Model& model, RegionId r) {
+  return r.layout(model.layout()).parameters();
 }
 
 template <class Arena>
-auto span_of(Arena& arena, std::size_t region, const ParameterInfo& parameter) {
+auto span_of(Arena& arena, RegionId region, const ParameterInfo& parameter) {
   return arena.region(region).subspan(parameter.offset, parameter.size());
 }
 
 /// The named parameter of region r in an arena; throws Error when there is none.
 template <class Model, class Arena>
-auto find(const Model& model, Arena& arena, std::string_view name, std::size_t r = 0) {
+auto find(const Model& model, Arena& arena, std::string_view name, RegionId r = RegionId::shared()) {
   for (const auto& parameter : parameters(model, r))
     if (parameter.name == name) return span_of(arena, r, parameter);
   throw Error(concat("no parameter ", name));
@@ -90,11 +93,15 @@ double sum(const std::vector<T>& values) {
 template <class Arena>
 auto all_values(const Arena& arena) {
   std::vector<typename Arena::value_type> result;
-  for (std::size_t r = 0; r < arena.regions(); ++r) {
+  for (const RegionId r : arena.regions()) {
     const auto region = arena.region(r);
     result.insert(result.end(), region.begin(), region.end());
   }
   return result;
+}
+
+inline std::string name_of(RegionId r) {
+  return r.is_shared() ? "shared" : "expert " + std::to_string(index(r.expert()));
 }
 
 /// Compares the gradient of the summed losses with central differences at `samples` elements of every
@@ -102,16 +109,16 @@ auto all_values(const Arena& arena) {
 template <class Model>
 void check_gradients(Model& model, const Batch& batch, const ops::Dropout& dropout = {},
                      std::size_t samples = 4) {
-  auto gradients = model.make_arena(), unused = model.make_arena();
+  auto gradients = model.make_gradients(), unused = model.make_gradients();
   model.accumulate_gradients(batch, dropout, gradients);
   const auto loss = [&] {
     return dropout.active() ? sum(model.accumulate_gradients(batch, dropout, unused))
                             : sum(model.token_losses(batch));
   };
-  for (std::size_t r = 0; r < gradients.regions(); ++r)
+  for (const RegionId r : gradients.regions())
     for (const auto& parameter : parameters(model, r)) {
       const auto gradient = span_of(gradients, r, parameter);
-      const auto values = span_of(model.values(), r, parameter);
+      const auto values = span_of(model.weights().master(), r, parameter);
       double scale = 0;
       for (const double g : gradient) scale = std::max(scale, std::fabs(g));
       for (std::size_t k = 0; k < samples; ++k) {
@@ -124,7 +131,7 @@ void check_gradients(Model& model, const Batch& batch, const ops::Dropout& dropo
         values[i] = saved;
         const double numeric = (above - below) / (2 * h);
         BOOST_TEST(std::fabs(numeric - gradient[i]) <= 1e-6 * scale + 2e-9,
-                   parameter.name << "[" << i << "] of region " << r << ": gradient " << gradient[i]
+                   parameter.name << "[" << i << "] of region " << name_of(r) << ": gradient " << gradient[i]
                                   << ", finite difference " << numeric);
       }
     }
@@ -133,8 +140,7 @@ void check_gradients(Model& model, const Batch& batch, const ops::Dropout& dropo
 /// check_gradients for both kinds of positions, tied and untied.
 template <class Model>
 void check_gradients_of_all_configurations() {
-  const Threads threads(1);  // thousands of tiny calls
-  device::Cpu cpu;
+  device::Cpu cpu(1);  // thousands of tiny calls
   for (const auto positions : {Positions::learned, Positions::sinusoidal})
     for (const bool tied : {true, false})
       BOOST_TEST_CONTEXT((positions == Positions::learned ? "learned" : "sinusoidal")

@@ -1,7 +1,6 @@
-#include "demix/model/parameters.hpp"
-
 #include <set>
 
+#include "demix/model/initialize.hpp"
 #include "model/model_testing.hpp"
 
 using namespace demix;
@@ -36,8 +35,9 @@ BOOST_AUTO_TEST_CASE(names_are_unique_and_nothing_overlaps) {
     BOOST_TEST(end <= region->size());
   }
   BOOST_TEST(model.layout().expert.parameters().size() == 2u * 4u);
-  BOOST_TEST(model.values().regions() == 4u);
-  BOOST_TEST(model.values().size() == model.layout().shared.size() + 3 * model.layout().expert.size());
+  BOOST_TEST(model.weights().master().regions().size() == 4u);
+  BOOST_TEST(model.weights().master().size() ==
+             model.layout().shared.size() + 3 * model.layout().expert.size());
 }
 
 BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
@@ -47,7 +47,7 @@ BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
   config.d_ffn = 96;
   config.vocabulary = 1000;
   const Demix model(cpu, config, three_domains, Seed{1});
-  const auto& values = model.values();
+  const auto& values = model.weights().master();
 
   const auto tokens = find(model, values, "decoder.embed_tokens.weight");
   for (std::size_t c = 0; c < 64; ++c) BOOST_TEST(tokens[pad_token * 64 + c] == 0.0f);
@@ -65,8 +65,8 @@ BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
   check_uniform(find(model, values, layer + "self_attn.q_proj.weight"), std::sqrt(0.5 * 6 / 128.0));
   check_uniform(find(model, values, layer + "self_attn.v_proj.weight"), std::sqrt(0.5 * 6 / 128.0));
   check_uniform(find(model, values, layer + "self_attn.out_proj.weight"), std::sqrt(6 / 128.0));
-  check_uniform(find(model, values, layer + "fc1.weight", 2), std::sqrt(6 / 160.0));
-  check_uniform(find(model, values, layer + "fc2.weight", 3), std::sqrt(6 / 160.0));
+  check_uniform(find(model, values, layer + "fc1.weight", ExpertId{1}), std::sqrt(6 / 160.0));
+  check_uniform(find(model, values, layer + "fc2.weight", ExpertId{2}), std::sqrt(6 / 160.0));
   for (const char* bias : {"self_attn.q_proj.bias", "self_attn.out_proj.bias", "final_layer_norm.bias"})
     for (const float b : find(model, values, layer + bias)) BOOST_TEST(b == 0.0f);
   for (const char* gain : {"decoder.layer_norm.weight", "decoder.layers.0.self_attn_layer_norm.weight"})
@@ -77,10 +77,10 @@ BOOST_AUTO_TEST_CASE(experts_start_alike_and_like_a_dense_model) {
   device::Cpu cpu;
   const Demix model(cpu, tiny_config(), three_domains, Seed{1});
   const DenseModel<device::Cpu, Fp32, ops::Relu> dense(cpu, tiny_config(), three_domains, Seed{1});
-  for (std::size_t r = 1; r < 4; ++r)
+  for (const ExpertId r : model.weights().held().list())
     for (const auto& parameter : parameters(model, r)) {
-      const auto expert = span_of(model.values(), r, parameter),
-                 like = find(dense, dense.values(), parameter.name);
+      const auto expert = span_of(model.weights().master(), r, parameter),
+                 like = find(dense, dense.weights().master(), parameter.name);
       BOOST_TEST(std::equal(expert.begin(), expert.end(), like.begin(), like.end()), parameter.name);
     }
 }
@@ -89,11 +89,11 @@ BOOST_AUTO_TEST_CASE(seeds_layers_and_names_give_different_values) {
   device::Cpu cpu;
   const Demix one(cpu, tiny_config(), three_domains, Seed{1}),
       again(cpu, tiny_config(), three_domains, Seed{1}), two(cpu, tiny_config(), three_domains, Seed{2});
-  BOOST_TEST((all_values(one.values()) == all_values(again.values())));
-  BOOST_TEST((all_values(one.values()) != all_values(two.values())));
-  const auto q0 = find(one, one.values(), "decoder.layers.0.self_attn.q_proj.weight"),
-             k0 = find(one, one.values(), "decoder.layers.0.self_attn.k_proj.weight"),
-             q1 = find(one, one.values(), "decoder.layers.1.self_attn.q_proj.weight");
+  BOOST_TEST((all_values(one.weights().master()) == all_values(again.weights().master())));
+  BOOST_TEST((all_values(one.weights().master()) != all_values(two.weights().master())));
+  const auto q0 = find(one, one.weights().master(), "decoder.layers.0.self_attn.q_proj.weight"),
+             k0 = find(one, one.weights().master(), "decoder.layers.0.self_attn.k_proj.weight"),
+             q1 = find(one, one.weights().master(), "decoder.layers.1.self_attn.q_proj.weight");
   BOOST_TEST(!std::equal(q0.begin(), q0.end(), k0.begin()));
   BOOST_TEST(!std::equal(q0.begin(), q0.end(), q1.begin()));
 }

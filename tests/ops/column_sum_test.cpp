@@ -70,8 +70,8 @@ BOOST_AUTO_TEST_CASE(shapes) {
   device::Cpu cpu;
   device::Array<device::Cpu, float> scratch(cpu);
   Owned<float> dy(3, 4), narrow(1, 3), tall(2, 4);
-  BOOST_CHECK_THROW(ops::bias_backward(cpu, dy.view(), narrow.view(), scratch), Error);
-  BOOST_CHECK_THROW(ops::bias_backward(cpu, dy.view(), tall.view(), scratch), Error);
+  BOOST_CHECK_THROW(ops::bias_backward<float>(cpu, dy.view(), narrow.view(), scratch), Error);
+  BOOST_CHECK_THROW(ops::bias_backward<float>(cpu, dy.view(), tall.view(), scratch), Error);
   BOOST_CHECK_THROW(
       ops::column_sum_accumulate(cpu, 3, ops::ElementTerm<float>{dy.values.data(), 4}, tall.view(), scratch),
       Error);

@@ -4,10 +4,12 @@
 
 #include "demix/device/cuda.cuh"
 #include "demix/ops/activation.hpp"
+#include "demix/ops/cast.hpp"
 #include "demix/ops/dropout.hpp"
 #include "demix/ops/embedding.hpp"
 #include "demix/ops/layer_norm.hpp"
 #include "demix/ops/reduce.hpp"
+#include "demix/ops/segment_sum.hpp"
 #include "demix/ops/softmax_cross_entropy.hpp"
 #include "testing.hpp"
 
@@ -139,7 +141,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(bias_on_a_strided_view, T, ElementTypes) {
            scratch = upload(device, std::vector<T>{});
       const Matrix<T> view(y.data(), s.rows, s.cols, stride);
       ops::bias_add(device, bias.matrix(1, s.cols), view);
-      ops::bias_backward(device, view, dbias.matrix(1, s.cols), scratch);
+      ops::bias_backward<T>(device, view, dbias.matrix(1, s.cols), scratch);
       return Results<T>{y.to_host(), dbias.to_host()};
     });
   }
@@ -155,18 +157,23 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(embedding, T, ElementTypes) {
                positions0 = cast<T>(random_values((length + ops::position_offset) * cols, 2)),
                dx0 = cast<T>(random_values(rows * cols, 3));
     check_same(devices, "embedding", {rows, cols}, Tolerance<T>::elementwise, [&](auto& device) {
-      using D = std::remove_reference_t<decltype(device)>;
       auto table = upload(device, table0), positions = upload(device, positions0), dx = upload(device, dx0),
            dtable = upload(device, table0), dpositions = upload(device, positions0),
            x = upload(device, std::vector<T>(rows * cols, T(NAN)));
       auto device_tokens = upload(device, tokens);
-      ops::TokenGroups<D> groups(device);
-      groups.assign(tokens);
+      std::vector<std::int32_t> rows_by_token(rows), firsts(rows + 1);
+      std::vector<Token> group_tokens(rows);
+      const std::size_t count = ops::group_tokens(tokens, rows_by_token, group_tokens, firsts);
+      auto device_rows = upload(device, rows_by_token), device_firsts = upload(device, firsts);
+      auto device_groups = upload(device, group_tokens);
+      const ops::TokenGroups groups{count, device_groups.data(), device_firsts.data(), device_rows.data()};
       const std::size_t position_rows = length + ops::position_offset;
       ops::embedding(device, device_tokens.data(), table.matrix(vocabulary, cols),
                      positions.matrix(position_rows, cols), length, T(1.7), x.matrix(rows, cols));
-      ops::embedding_backward(device, groups, dx.matrix(rows, cols), T(1.7), dtable.matrix(vocabulary, cols));
-      ops::position_backward(device, dx.matrix(rows, cols), length, dpositions.matrix(position_rows, cols));
+      ops::embedding_backward<T>(device, groups, dx.matrix(rows, cols), T(1.7),
+                                 dtable.matrix(vocabulary, cols));
+      ops::position_backward<T>(device, dx.matrix(rows, cols), length,
+                                dpositions.matrix(position_rows, cols));
       return Results<T>{x.to_host(), dtable.to_host(), dpositions.to_host()};
     });
   }
@@ -201,7 +208,35 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(sum_of_squares, T, ElementTypes) {
     const auto x0 = cast<T>(random_values(n, 1));
     check_same(devices, "sum_of_squares", {1, n}, Tolerance<T>::reduction, [&](auto& device) {
       auto x = upload(device, x0), scratch = upload(device, std::vector<T>{});
-      return Results<double>{{ops::sum_of_squares(device, std::span<const T>(x.data(), n), scratch)}};
+      auto sum = upload(device, std::vector<double>{0.5});
+      ops::accumulate_sum_of_squares(device, std::span<const T>(x.data(), n), scratch, sum.data());
+      return Results<double>{sum.to_host()};
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(segment_sums, T, ElementTypes) {
+  Devices devices;
+  const auto x0 = cast<T>(random_values(1000, 1));
+  const std::vector<std::int32_t> segments0{2, 0, 300, 0, 300, 300, 2, 300, 301, 1, 301, 1000};
+  check_same(devices, "segment_sum", {1, 1000}, 1e-13, [&](auto& device) {
+    auto x = upload(device, x0);
+    auto segments = upload(device, segments0);
+    auto sums = upload(device, std::vector<double>{1, 2, 3});
+    ops::segment_sum_accumulate(device, x.data(), segments.data(), 4, sums.data());
+    return Results<double>{sums.to_host()};
+  });
+}
+
+BOOST_AUTO_TEST_CASE(casts) {
+  Devices devices;
+  for (const std::size_t n : {std::size_t{1}, ops::cast_chunk + 5}) {
+    const auto x0 = random_values(n, 1);
+    check_same(devices, "cast", {1, n}, 0, [&](auto& device) {
+      auto x = upload(device, x0);
+      auto y = upload(device, std::vector<float>(n, NAN));
+      ops::cast(device, std::span<const double>(x.data(), n), std::span<float>(y.data(), n));
+      return Results<float>{y.to_host()};
     });
   }
 }

@@ -8,6 +8,22 @@ using namespace demix;
 using namespace demix::testing;
 using Types = boost::mpl::list<float, double>;
 
+namespace {
+
+/// Groups in host memory, which is the CPU's.
+struct Groups {
+  std::vector<std::int32_t> rows, firsts;
+  std::vector<Token> tokens;
+  ops::TokenGroups view;
+
+  explicit Groups(const std::vector<Token>& source)
+      : rows(source.size()), firsts(source.size() + 1), tokens(source.size()) {
+    view = {ops::group_tokens(source, rows, tokens, firsts), tokens.data(), firsts.data(), rows.data()};
+  }
+};
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(embedding)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(hand_values, T, Types) {
@@ -21,15 +37,24 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(hand_values, T, Types) {
   BOOST_TEST((x.values == std::vector<T>{T(30.5), T(40.25), T(0.5), T(0.25)}));
 }
 
-BOOST_AUTO_TEST_CASE(positions_go_on_behind_the_past) {
+BOOST_AUTO_TEST_CASE(positions_continue_after_the_cached_ones) {
   device::Cpu cpu;
   const Owned<double> table(1, 1, std::vector{0.0}),
       positions(6, 1, std::vector{9.0, 9.0, 1.0, 2.0, 3.0, 4.0});
   const std::vector<Token> tokens{0, 0, 0, 0};
-  const std::vector<std::int32_t> past{2, 0};
+  const std::vector<std::int32_t> lengths{2, 0};
   Owned<double> x(4, 1);
-  ops::embedding(cpu, tokens.data(), table.view(), positions.view(), 2, 1.0, x.view(), past.data());
+  ops::embedding(cpu, tokens.data(), table.view(), positions.view(), 2, 1.0, x.view(), lengths.data());
   BOOST_TEST((x.values == std::vector<double>{3, 4, 1, 2}));
+}
+
+BOOST_AUTO_TEST_CASE(without_positions_the_tokens_are_alone) {
+  device::Cpu cpu;
+  const Owned<double> table(2, 2, std::vector{1.0, 2.0, 3.0, 4.0});
+  const std::vector<Token> tokens{1, 0, 1};
+  Owned<double> x(3, 2);
+  ops::embedding(cpu, tokens.data(), table.view(), Matrix<const double>(nullptr, 0, 2), 3, 10.0, x.view());
+  BOOST_TEST((x.values == std::vector<double>{30, 40, 10, 20, 30, 40}));
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(forward_and_backward_against_the_definition, T, Types) {
@@ -43,10 +68,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(forward_and_backward_against_the_definition, T, Ty
                positions = random_matrix<T>(length + 4, cols, 2), dx = random_matrix<T>(rows, cols, 3);
     Owned<T> x(rows, cols), dtable(vocabulary, cols, T(1)), dpositions(length + 4, cols, T(2));
     ops::embedding(cpu, tokens.data(), table.view(), positions.view(), length, T(3), x.view());
-    ops::TokenGroups<device::Cpu> groups(cpu);
-    groups.assign(tokens);
-    ops::embedding_backward(cpu, groups, dx.view(), T(3), dtable.view());
-    ops::position_backward(cpu, dx.view(), length, dpositions.view());
+    const Groups groups(tokens);
+    ops::embedding_backward<T>(cpu, groups.view, dx.view(), T(3), dtable.view());
+    ops::position_backward<T>(cpu, dx.view(), length, dpositions.view());
 
     Owned<double> expected(rows, cols), expected_table(vocabulary, cols, 1),
         expected_positions(length + 4, cols, 2);
@@ -64,23 +88,21 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(forward_and_backward_against_the_definition, T, Ty
   }
 }
 
-BOOST_AUTO_TEST_CASE(groups_are_reusable_and_leave_padding_out) {
+BOOST_AUTO_TEST_CASE(groups_leave_padding_out) {
   device::Cpu cpu;
-  ops::TokenGroups<device::Cpu> groups(cpu);
-  groups.assign(std::vector<Token>{9, pad_token, 4, 9, 9, 4});
-  BOOST_TEST(groups.size() == 2u);
-  BOOST_TEST(groups.tokens()[0] == 4);
-  BOOST_TEST(groups.tokens()[1] == 9);
-  BOOST_TEST((std::vector<std::int32_t>(groups.firsts(), groups.firsts() + 3) ==
+  const Groups groups({9, pad_token, 4, 9, 9, 4});
+  BOOST_TEST(groups.view.size == 2u);
+  BOOST_TEST(groups.tokens[0] == 4);
+  BOOST_TEST(groups.tokens[1] == 9);
+  BOOST_TEST((std::vector<std::int32_t>(groups.firsts.begin(), groups.firsts.begin() + 3) ==
               std::vector<std::int32_t>{0, 2, 5}));
-  BOOST_TEST((std::vector<std::int32_t>(groups.rows(), groups.rows() + 5) ==
+  BOOST_TEST((std::vector<std::int32_t>(groups.rows.begin(), groups.rows.begin() + 5) ==
               std::vector<std::int32_t>{2, 5, 0, 3, 4}));
-  groups.assign(std::vector<Token>{pad_token});
-  BOOST_TEST(groups.size() == 0u);
-  groups.assign(std::vector<Token>{});
-  BOOST_TEST(groups.size() == 0u);
+  BOOST_TEST(Groups({pad_token}).view.size == 0u);
+  const Groups nothing({});
+  BOOST_TEST(nothing.view.size == 0u);
   Owned<float> dtable(10, 2, 1.0f), none(0, 2);
-  ops::embedding_backward(cpu, groups, none.view(), 1.0f, dtable.view());
+  ops::embedding_backward<float>(cpu, nothing.view, none.view(), 1.0f, dtable.view());
   BOOST_TEST((dtable.values == std::vector<float>(20, 1.0f)));
 }
 
@@ -88,15 +110,14 @@ BOOST_AUTO_TEST_CASE(shapes) {
   device::Cpu cpu;
   const std::vector<Token> tokens{0, 0};
   Owned<float> table(3, 4), narrow(3, 3), positions(4, 4), few(3, 4), x(2, 4);
-  ops::TokenGroups<device::Cpu> groups(cpu);
-  groups.assign(tokens);
+  const Groups groups(tokens);
   ops::embedding(cpu, tokens.data(), table.view(), positions.view(), 2, 1.0f, x.view());
   BOOST_CHECK_THROW(ops::embedding(cpu, tokens.data(), table.view(), few.view(), 2, 1.0f, x.view()), Error);
   BOOST_CHECK_THROW(ops::embedding(cpu, tokens.data(), narrow.view(), positions.view(), 2, 1.0f, x.view()),
                     Error);
-  BOOST_CHECK_THROW(ops::embedding_backward(cpu, groups, x.view(), 1.0f, narrow.view()), Error);
-  BOOST_CHECK_THROW(ops::position_backward(cpu, x.view(), 2, few.view()), Error);
-  BOOST_CHECK_THROW(ops::position_backward(cpu, x.view(), 2, narrow.view()), Error);
+  BOOST_CHECK_THROW(ops::embedding_backward<float>(cpu, groups.view, x.view(), 1.0f, narrow.view()), Error);
+  BOOST_CHECK_THROW(ops::position_backward<float>(cpu, x.view(), 2, few.view()), Error);
+  BOOST_CHECK_THROW(ops::position_backward<float>(cpu, x.view(), 2, narrow.view()), Error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -111,7 +111,7 @@ BOOST_AUTO_TEST_CASE(wrong_shapes) {
   BOOST_CHECK_THROW(ops::linear(cpu, x.view(), w.view(), y.view()), Error);
   BOOST_CHECK_THROW(ops::linear(cpu, x.view(), w4.view(), narrow.view()), Error);
   BOOST_CHECK_THROW(ops::linear_backward_input(cpu, y.view(), w.view(), narrow.view()), Error);
-  BOOST_CHECK_THROW(ops::linear_backward_weight(cpu, y.view(), x.view(), y.view()), Error);
+  BOOST_CHECK_THROW(ops::linear_backward_weight<float>(cpu, y.view(), x.view(), y.view()), Error);
   BOOST_CHECK_THROW(ops::bias_add(cpu, bias.view(), y.view()), Error);
   BOOST_CHECK_THROW(ops::bias_add(cpu, two_rows.view(), y.view()), Error);
 }

@@ -8,10 +8,12 @@ using namespace demix::testing;
 namespace {
 
 template <class T>
-double square_sum(const std::vector<T>& x) {
-  device::Cpu cpu;
+double square_sum(const std::vector<T>& x, int threads = 0) {
+  device::Cpu cpu(threads);
   device::Array<device::Cpu, T> scratch(cpu);
-  return ops::sum_of_squares(cpu, std::span<const T>(x), scratch);
+  double sum = 0;
+  ops::accumulate_sum_of_squares(cpu, std::span<const T>(x), scratch, &sum);
+  return sum;
 }
 
 }  // namespace
@@ -21,6 +23,15 @@ BOOST_AUTO_TEST_SUITE(reduce)
 BOOST_AUTO_TEST_CASE(hand_values) {
   BOOST_TEST(square_sum(std::vector<float>{}) == 0.0);
   BOOST_TEST(square_sum(std::vector<float>{3, -4}) == 25.0);
+}
+
+BOOST_AUTO_TEST_CASE(it_accumulates) {
+  device::Cpu cpu;
+  device::Array<device::Cpu, float> scratch(cpu);
+  const std::vector<float> x{3, -4};
+  double sum = 100;
+  ops::accumulate_sum_of_squares(cpu, std::span<const float>(x), scratch, &sum);
+  BOOST_TEST(sum == 125.0);
 }
 
 BOOST_AUTO_TEST_CASE(around_the_chunk) {
@@ -38,16 +49,7 @@ BOOST_AUTO_TEST_CASE(around_the_chunk) {
 
 BOOST_AUTO_TEST_CASE(the_same_bits_for_any_number_of_threads) {
   const auto x = cast<float>(random_values(200'001, 1));
-  double one, two;
-  {
-    const Threads threads(1);
-    one = square_sum(x);
-  }
-  {
-    const Threads threads(2);
-    two = square_sum(x);
-  }
-  BOOST_TEST(one == two);
+  BOOST_TEST(square_sum(x, 1) == square_sum(x, 2));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

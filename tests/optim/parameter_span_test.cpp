@@ -17,10 +17,10 @@ BOOST_AUTO_TEST_CASE(neighbours_are_one_span_and_gaps_are_in_none) {
   layout.align();
   layout.vector("y.d", 5, Initializer::zeros());
   const auto of = [&](char first) {
-    return optim::spans_of(layout, 4, [=](const std::string& name) { return name[0] == first; });
+    return optim::spans_of(layout, ExpertId{3}, [=](const std::string& name) { return name[0] == first; });
   };
-  BOOST_TEST((of('x') == Spans{{4, 0, 3}}));
-  BOOST_TEST((of('y') == Spans{{4, 3, 5}, {4, 16, 5}}));
+  BOOST_TEST((of('x') == Spans{{ExpertId{3}, 0, 3}}));
+  BOOST_TEST((of('y') == Spans{{ExpertId{3}, 3, 5}, {ExpertId{3}, 16, 5}}));
   BOOST_TEST(of('z').empty());
 }
 
@@ -29,8 +29,9 @@ BOOST_AUTO_TEST_CASE(whole_regions_are_all_of_them) {
   ParameterLayout layout;
   layout.shared.vector("a", 3, Initializer::zeros());
   layout.expert.vector("b", 2, Initializer::zeros());
-  const ParameterArena<device::Cpu, float> arena(device, layout, 2);
-  BOOST_TEST((optim::whole_regions(arena) == Spans{{0, 0, 3}, {1, 0, 2}, {2, 0, 2}}));
+  const ParameterArena<device::Cpu, float> arena(device, layout, HeldExperts(2));
+  BOOST_TEST((optim::whole_regions(arena) ==
+              Spans{{RegionId::shared(), 0, 3}, {ExpertId{0}, 0, 2}, {ExpertId{1}, 0, 2}}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,7 @@
 #include <hdf5.h>
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -57,19 +58,19 @@ inline constexpr std::size_t reference_stride = 5;
 /// f(region, parameter) for the parameters of all regions in the file's order: sorted by name.
 template <class Model, class F>
 void in_reference_order(const Model& model, F f) {
-  for (std::size_t r = 0; r < model.values().regions(); ++r) {
-    auto parameters = (r == 0 ? model.layout().shared : model.layout().expert).parameters();
+  for (const RegionId r : model.weights().master().regions()) {
+    auto parameters = r.layout(model.layout()).parameters();
     std::sort(parameters.begin(), parameters.end(), [](auto& a, auto& b) { return a.name < b.name; });
     for (const auto& parameter : parameters) f(r, parameter);
   }
 }
 
 /// Every fifth number of an arena in the file's order, times `factor`.
-template <class Model>
-std::vector<double> sampled(const Model& model, const typename Model::Arena& arena, double factor = 1) {
+template <class Model, class Arena>
+std::vector<double> sampled(const Model& model, const Arena& arena, double factor = 1) {
   std::vector<double> result;
   std::size_t position = 0;
-  in_reference_order(model, [&](std::size_t r, const ParameterInfo& parameter) {
+  in_reference_order(model, [&](RegionId r, const ParameterInfo& parameter) {
     for (std::size_t i = 0; i < parameter.size(); ++i)
       if (position++ % reference_stride == 0)
         result.push_back(factor * static_cast<double>(arena.region(r)[parameter.offset + i]));
@@ -100,34 +101,37 @@ void compare_with_reference(const std::string& name, const ReferenceTolerance& t
   Model model(cpu, config, {"a", "b", "c"}, Seed{1});
   const auto initial = reference.read("initial");
   std::size_t next = 0;
-  in_reference_order(model, [&](std::size_t r, const ParameterInfo& parameter) {
+  in_reference_order(model, [&](RegionId r, const ParameterInfo& parameter) {
     for (std::size_t i = 0; i < parameter.size(); ++i)
-      model.values().region(r)[parameter.offset + i] =
+      model.weights().master().region(r)[parameter.offset + i] =
           static_cast<typename Model::T>(initial.at(next++) / 4096);
   });
   BOOST_TEST_CONTEXT(name) {
     BOOST_REQUIRE_EQUAL(next, initial.size());
     const Batch batch = reference.batch();
     const double tokens = static_cast<double>(batch.target_tokens());
-    auto gradients = model.make_arena();
+    auto gradients = model.make_gradients();
     device::Array<device::Cpu, typename Model::T> scratch(cpu);
-    optim::Adam<Model> adam(model, {});
+    optim::OptimizerState<device::Cpu, typename Model::PrecisionType, optim::Adam> adam(
+        cpu, {}, optim::whole_regions(gradients));
     for (std::uint64_t update = 1; update <= 2; ++update) {
       gradients.fill_zero();
-      double loss = 0, squares = 0;
+      double loss = 0, scale = 0;
+      std::vector<double> squares(4, 0.0);
       for (const auto token_loss : model.accumulate_gradients(batch, {}, gradients))
         loss += token_loss / tokens;
-      for (const double square : optim::region_square_norms(cpu, gradients, scratch)) squares += square;
-      const double norm = std::sqrt(squares) / tokens;
+      optim::accumulate_square_norms(cpu, gradients, adam.trained(), scratch, squares.data());
+      optim::clip_scale(cpu, &tokens, 1, squares.data(), squares.size(), 0.1, &scale);
+      const double norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)) / tokens;
       if (update == 1) {
         DEMIX_CHECK_CLOSE((std::vector{loss}), reference.read("loss"), tolerance.loss);
         DEMIX_CHECK_CLOSE((std::vector{norm}), reference.read("norm"), tolerance.gradient);
         DEMIX_CHECK_CLOSE(sampled(model, gradients, 1 / tokens), reference.read("gradient"),
                           tolerance.gradient);
       }
-      adam.step(model, gradients, update, 5e-4, optim::clip_factor(norm, 0.1) / tokens);
+      adam.step(model.weights(), gradients, {update, 5e-4, &scale});
     }
-    DEMIX_CHECK_CLOSE(sampled(model, model.values()), reference.read("after"), tolerance.after);
+    DEMIX_CHECK_CLOSE(sampled(model, model.weights().master()), reference.read("after"), tolerance.after);
   }
 }
 

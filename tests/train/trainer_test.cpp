@@ -2,84 +2,12 @@
 
 #include "demix/train/trainer.hpp"
 
-#include <boost/test/unit_test.hpp>
-#include <csignal>
-
-#include "checkpoint/fixtures.hpp"
-#include "demix/data/indexed_file_writer.hpp"
-#include "demix/train/program.hpp"
+#include "train/run_setting.hpp"
 
 using namespace demix;
-using demix::test::error_of, demix::test::mentions;
-namespace fs = std::filesystem;
+using namespace demix::test;
 
 namespace {
-
-using Model = test::Experts;
-const std::vector<std::string> domains{"a", "b"};
-
-/// A data-bin of two domains and the settings of a run of four updates, validated and saved every second.
-struct Setting {
-  Setting() {
-    std::string dictionary;
-    for (int i = 0; i < 7; ++i) dictionary += concat(i, " 1\n");
-    fs::create_directories(data());
-    test::write_bytes(data() / "dict.txt", dictionary);
-    for (const auto& domain : domains)
-      write_text(domain, "train", 5), write_text(domain, "valid_" + domain, 4);
-    settings.experiment = "demix";
-    settings.batch_size = 2;
-    settings.update_freq = 2;
-    settings.max_update = 4;
-    settings.learning_rate = 0.01;
-    settings.validate_interval = settings.save_interval = 2;
-    settings.keep_checkpoints = 0;
-    settings.log_interval = 1;
-    settings.save_dir = folder.path / "run";
-  }
-
-  fs::path data() const { return folder.path / "data"; }
-
-  void write_text(const std::string& domain, const std::string& split, Token first) const {
-    fs::create_directories(data() / domain);
-    data::TokenFileWriter writer(data() / domain / split, 11);
-    for (Token t = 0; t < 600; ++t) writer.add(std::vector<Token>{first, 4 + t % 7, 5, 4 + t % 3, 2});
-    writer.finish();
-  }
-
-  /// Starts or continues the run in `save_dir`; what Trainer::run returns.
-  template <class Poll>
-  bool train(const fs::path& save_dir, const Poll& poll) {
-    settings.save_dir = save_dir;
-    device::Cpu device;
-    comm::Self comm;
-    auto config = test::small_config();
-    config.dropout = 0.1f;
-    Model model(device, config, domains, Seed{3});
-    const auto text =
-        train::open_data(data(), domains, data::Dictionary::load(data() / "dict.txt"), model.text_length());
-    train::Trainer<Model, comm::Self> trainer(model, comm, text, settings);
-    return trainer.run(poll);
-  }
-  bool train(const fs::path& save_dir) {
-    return train(save_dir, [] {});
-  }
-
-  const test::TemporaryFolder folder;
-  train::Settings settings;
-};
-
-/// The lines of a run, but for how fast it was.
-std::vector<nlohmann::json> metrics(const fs::path& run) {
-  std::ifstream in(run / "metrics.jsonl");
-  std::vector<nlohmann::json> lines;
-  for (std::string line; std::getline(in, line);) {
-    lines.push_back(nlohmann::json::parse(line));
-    lines.back().erase("tokens_per_second");
-    BOOST_TEST(line.find("null") == std::string::npos);
-  }
-  return lines;
-}
 
 void require_same_run(const fs::path& run, const fs::path& expected) {
   BOOST_TEST((metrics(run) == metrics(expected)));
@@ -90,19 +18,12 @@ void require_same_run(const fs::path& run, const fs::path& expected) {
     BOOST_TEST(fs::read_symlink(run / link) == fs::read_symlink(expected / link));
 }
 
-/// Stops a run at its n-th poll, counted from 0.
-auto stop_at(std::size_t n) {
-  return [n, polls = std::make_shared<std::size_t>(0)] {
-    if ((*polls)++ == n) throw Stopped(SIGTERM);
-  };
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(trainer)
 
 BOOST_AUTO_TEST_CASE(stopped_at_any_poll_it_keeps_whole_updates_and_continues_bit_for_bit) {
-  Setting setting;
+  RunSetting setting;
   const auto unbroken = setting.folder.path / "unbroken";
   std::size_t polls = 0;
   BOOST_TEST(setting.train(unbroken, [&] { ++polls; }));
@@ -124,7 +45,7 @@ BOOST_AUTO_TEST_CASE(stopped_at_any_poll_it_keeps_whole_updates_and_continues_bi
 }
 
 BOOST_AUTO_TEST_CASE(stopped_again_and_again_it_is_the_same_run) {
-  Setting setting;
+  RunSetting setting;
   const auto unbroken = setting.folder.path / "unbroken", run = setting.folder.path / "run";
   std::size_t polls = 0, stops = 0;
   setting.train(unbroken, [&] { ++polls; });
@@ -135,7 +56,7 @@ BOOST_AUTO_TEST_CASE(stopped_again_and_again_it_is_the_same_run) {
 }
 
 BOOST_AUTO_TEST_CASE(a_validation_that_is_repeated_after_a_kill_has_one_line) {
-  Setting setting;
+  RunSetting setting;
   setting.settings.max_update = 6;
   setting.settings.learning_rate = 0;  // so no validation is better than the first, and none is saved as best
   setting.settings.save_interval = 0;
@@ -156,7 +77,7 @@ BOOST_AUTO_TEST_CASE(a_validation_that_is_repeated_after_a_kill_has_one_line) {
 }
 
 BOOST_AUTO_TEST_CASE(a_stop_before_the_first_update_saves_nothing) {
-  Setting setting;
+  RunSetting setting;
   const auto run = setting.folder.path / "run";
   BOOST_TEST(!setting.train(run, stop_at(1)));
   BOOST_TEST(!checkpoint::CheckpointFolder(run).latest_step().has_value());
@@ -164,7 +85,7 @@ BOOST_AUTO_TEST_CASE(a_stop_before_the_first_update_saves_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(a_save_that_fails_is_tried_again_after_the_next_interval) {
-  Setting setting;
+  RunSetting setting;
   setting.settings.save_interval = 1;
   const auto run = setting.folder.path / "run";
   fs::create_directories(run);
@@ -177,7 +98,7 @@ BOOST_AUTO_TEST_CASE(a_save_that_fails_is_tried_again_after_the_next_interval) {
 }
 
 BOOST_AUTO_TEST_CASE(a_last_save_that_fails_is_an_error) {
-  Setting setting;
+  RunSetting setting;
   const auto run = setting.folder.path / "run";
   fs::create_directories(run);
   test::write_bytes(run / "checkpoint_4", "in the way");
@@ -186,8 +107,8 @@ BOOST_AUTO_TEST_CASE(a_last_save_that_fails_is_an_error) {
 }
 
 BOOST_AUTO_TEST_CASE(text_of_padding_alone_is_refused) {
-  Setting setting;
-  for (const auto& domain : domains) {
+  RunSetting setting;
+  for (const auto& domain : two_domains) {
     data::TokenFileWriter writer(setting.data() / domain / "train", 11);
     writer.add(std::vector<Token>(100, pad_token));
     writer.finish();
@@ -197,7 +118,7 @@ BOOST_AUTO_TEST_CASE(text_of_padding_alone_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(a_perplexity_that_overflows_ends_the_run_with_its_place) {
-  Setting setting;
+  RunSetting setting;
   setting.settings.learning_rate = 100;  // losses of thousands of nats, which are finite
   setting.settings.validate_interval = 1;
   setting.settings.save_interval = 0;

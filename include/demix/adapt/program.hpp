@@ -12,7 +12,7 @@
 #include "demix/adapt/start.hpp"
 #include "demix/checkpoint/compose.hpp"
 #include "demix/checkpoint/folder.hpp"
-#include "demix/comm/communicator.hpp"
+#include "demix/comm/self.hpp"
 #include "demix/core/file_lock.hpp"
 #include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
@@ -51,15 +51,16 @@ class Run {
 
   /// Trains to the end, then joins the new expert to the old ones, or to a signal. Returns the exit code.
   int run(StopSignal& stop) {
-    comm::Self comm;
     const auto& s = options_.settings;
     const train::Adaptation what{trained_spans(model_, options_.trained()),
                                  {{"mode", record_.mode}, {"base", record_.hash}, {"start", record_.start}}};
     std::size_t trained = 0;
     for (const auto& span : what.trained) trained += span.count;
-    train::Trainer<Model, comm::Self> trainer(model_, comm, data_, s, what);
+    train::Trainable<Model> trainable(model_);
+    train::Trainer<device::Cpu, Fp32, comm::Self> trainer(trainable, comm::Self(), comm::Placement::whole(1),
+                                                          data_, s, s.adam, what);
     std::fprintf(stderr, "%s: %zu parameters, %zu of them trained, %zu tokens per update, %d threads\n",
-                 s.experiment.c_str(), model_.values().size(), trained,
+                 s.experiment.c_str(), model_.weights().size(), trained,
                  s.batch_size * s.update_freq * model_.config().tokens_per_sample, model_.device().threads());
     stop.defer("this micro-batch, or batch of validation");
     if (!trainer.run([&] { stop.poll(); })) return 128 + stop.received();

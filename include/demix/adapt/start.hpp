@@ -2,6 +2,7 @@
 // Where an adapted model starts, and which of its parameters it trains.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "demix/core/types.hpp"
@@ -24,6 +25,12 @@ inline bool is_token_table(const std::string& name) {
   return name == "decoder.embed_tokens.weight" || name == "decoder.output_projection.weight";
 }
 
+/// The expert of a model's last domain.
+template <class Model>
+ExpertId last_expert(const Model& model) {
+  return ExpertId(static_cast<int>(model.domains().size()) - 1);
+}
+
 }  // namespace start_detail
 
 /// What adapting a model to its last domain trains. Mode feedforward: that domain's expert; without experts
@@ -31,17 +38,16 @@ inline bool is_token_table(const std::string& name) {
 /// Error for a model that has nothing of this.
 template <class Model>
 std::vector<optim::ParameterSpan> trained_spans(const Model& model, Mode mode) {
-  if (mode == Mode::full) return optim::whole_regions(model.values());
-  if constexpr (Model::has_experts) {
-    const std::size_t region = model.domains().size();
-    return {{region, 0, model.values().region(region).size()}};
-  }
-  auto spans = optim::spans_of(model.layout().shared, 0, start_detail::is_feed_forward);
+  if (mode == Mode::full) return optim::whole_regions(model.weights().master());
+  if constexpr (Model::has_experts)
+    return {{start_detail::last_expert(model), 0, model.layout().expert.size()}};
+  auto spans = optim::spans_of(model.layout().shared, RegionId::shared(), start_detail::is_feed_forward);
   require(!spans.empty(), "the model has no parameter fc1 or fc2: its feed-forward layers are unknown");
   if constexpr (Model::prefix_length > 0)
     for (const auto& parameter : model.layout().shared.parameters())
       if (start_detail::is_token_table(parameter.name))
-        spans.push_back({0, parameter.offset + parameter.size() - parameter.cols, parameter.cols});
+        spans.push_back(
+            {RegionId::shared(), parameter.offset + parameter.size() - parameter.cols, parameter.cols});
   return spans;
 }
 
@@ -51,20 +57,22 @@ std::vector<optim::ParameterSpan> trained_spans(const Model& model, Mode mode) {
 template <class Model>
 void start_from(const Model& base, DomainId start, Model& model) {
   auto& device = model.device();
-  const auto from = base.values().region(0);
-  const auto to = model.values().region(0);
-  for (std::size_t p = 0; p < base.layout().shared.parameters().size(); ++p) {
-    const auto& there = base.layout().shared.parameters()[p];
-    const auto& here = model.layout().shared.parameters()[p];
-    device.copy(to.data() + here.offset, from.data() + there.offset, there.size());
-    if (here.rows == there.rows) continue;
-    const std::size_t row = base.dictionary_size() + static_cast<std::size_t>(index(start));
-    device.copy(to.data() + here.offset + there.size(), from.data() + there.offset + row * there.cols,
-                there.cols);
-  }
+  const auto from = std::as_const(base.weights()).master().region(RegionId::shared());
+  model.weights().assign(RegionId::shared(), [&](auto to) {
+    for (std::size_t p = 0; p < base.layout().shared.parameters().size(); ++p) {
+      const auto& there = base.layout().shared.parameters()[p];
+      const auto& here = model.layout().shared.parameters()[p];
+      device.copy(to.data() + here.offset, from.data() + there.offset, there.size());
+      if (here.rows == there.rows) continue;
+      const std::size_t row = base.dictionary_size() + index(start);
+      device.copy(to.data() + here.offset + there.size(), from.data() + there.offset + row * there.cols,
+                  there.cols);
+    }
+  });
   if constexpr (Model::has_experts) {
-    const auto expert = base.values().region(1 + static_cast<std::size_t>(index(start)));
-    device.copy(model.values().region(model.domains().size()).data(), expert.data(), expert.size());
+    const auto expert = std::as_const(base.weights()).master().region(base.network().expert_of(start));
+    model.weights().assign(start_detail::last_expert(model),
+                           [&](auto to) { device.copy(to.data(), expert.data(), expert.size()); });
   }
 }
 

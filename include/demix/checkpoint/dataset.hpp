@@ -11,9 +11,13 @@
 
 #include "demix/checkpoint/hdf5.hpp"
 #include "demix/core/checked_size.hpp"
-#include "demix/model/parameters.hpp"
+#include "demix/device/concepts.hpp"
+#include "demix/model/parameter_layout.hpp"
 
 namespace demix::checkpoint::hdf5 {
+
+/// How numbers lie in a file: as float32, or in their own type.
+enum class NumberType { float32, as_it_is };
 
 namespace detail {
 
@@ -25,6 +29,11 @@ template <class T>
 hid_t memory_type() {
   static_assert(std::same_as<T, float> || std::same_as<T, double>);
   return std::same_as<T, float> ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
+}
+
+template <class T>
+hid_t file_type(NumberType stored) {
+  return stored == NumberType::float32 || std::same_as<T, float> ? H5T_IEEE_F32LE : H5T_IEEE_F64LE;
 }
 
 /// How a parameter lies in its dataset: [rows, cols], or [n] for a vector, cut along the first dimension.
@@ -48,13 +57,15 @@ struct Extent {
   }
 };
 
-/// Calls transfer(memory space, file space, first element, elements) for every chunk in turn.
+/// Calls transfer(memory space, file space, first element, elements) for every chunk in turn, which lie in
+/// the dataset from `first_step` on.
 template <class Transfer>
-void for_each_chunk(const Extent& extent, const Object& dataset, Transfer transfer) {
+void for_each_chunk(const Extent& extent, const Object& dataset, Transfer transfer,
+                    std::size_t first_step = 0) {
   const Handle file(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
   for (std::size_t first = 0; first < extent.dims[0]; first += extent.chunk) {
     const std::size_t steps = std::min<std::size_t>(extent.chunk, extent.dims[0] - first);
-    const std::array<hsize_t, 2> start{first, 0}, count{steps, extent.dims[1]};
+    const std::array<hsize_t, 2> start{first_step + first, 0}, count{steps, extent.dims[1]};
     check(H5Sselect_hyperslab(file.id(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
           dataset.name);
     const Handle memory(H5Sclose, H5Screate_simple(extent.rank, count.data(), nullptr), dataset.name);
@@ -87,9 +98,13 @@ inline Object open_dataset(const Object& group, const std::string& name) {
   return {Handle(H5Dclose, H5Dopen2(group.id(), name.c_str(), H5P_DEFAULT), what), what};
 }
 
-inline void require_shape(const Object& dataset, const Extent& expected) {
+inline void require_type(const Object& dataset, hid_t expected) {
   const Handle type(H5Tclose, H5Dget_type(dataset.id()), dataset.name);
-  require(H5Tequal(type.id(), H5T_IEEE_F32LE) > 0, dataset.name, " does not hold little-endian float32");
+  require(H5Tequal(type.id(), expected) > 0, dataset.name, " does not hold little-endian ",
+          H5Tequal(expected, H5T_IEEE_F32LE) > 0 ? "float32" : "float64");
+}
+
+inline void require_shape(const Object& dataset, const Extent& expected) {
   const Handle space(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
   const auto rank = static_cast<std::size_t>(check(H5Sget_simple_extent_ndims(space.id()), dataset.name));
   std::vector<hsize_t> dims(rank);
@@ -102,14 +117,15 @@ inline void require_shape(const Object& dataset, const Extent& expected) {
 
 }  // namespace detail
 
-/// One parameter's values as a dataset, float32. Waits for the device; never holds more than one chunk on the
-/// host. Throws Error.
+/// One parameter's values as a dataset. Waits for the device; never holds more than one chunk on the host.
+/// Throws Error.
 template <device::Device D, class T>
-void write_parameter(D& device, const Object& group, const ParameterInfo& parameter, const T* values) {
+void write_parameter(D& device, const Object& group, const ParameterInfo& parameter, const T* values,
+                     NumberType stored = NumberType::float32) {
   const QuietErrors quiet;
   const detail::Extent extent(parameter);
   const std::array<hsize_t, 2> chunk{extent.chunk, extent.dims[1]};
-  auto dataset = detail::create_dataset(group, parameter.name, H5T_IEEE_F32LE, extent.rank,
+  auto dataset = detail::create_dataset(group, parameter.name, detail::file_type<T>(stored), extent.rank,
                                         extent.dims.data(), chunk.data());
   std::vector<T> host(extent.chunk * extent.row);
   detail::for_each_chunk(extent, dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
@@ -120,19 +136,31 @@ void write_parameter(D& device, const Object& group, const ParameterInfo& parame
   dataset.handle.close(dataset.name);
 }
 
-/// The reverse. Throws Error also for another shape and at a wrong checksum.
+/// Reads `rows.rows` rows of a parameter, of which the dataset holds these alone, or all: then they begin at
+/// `first_row`. Throws Error like read_parameter.
 template <device::Device D, class T>
-void read_parameter(D& device, const Object& group, const ParameterInfo& parameter, T* values) {
+void read_rows(D& device, const Object& group, const ParameterInfo& rows, std::size_t first_row, T* values,
+               NumberType stored) {
   const QuietErrors quiet;
-  const detail::Extent extent(parameter);
-  const auto dataset = detail::open_dataset(group, parameter.name);
-  detail::require_shape(dataset, extent);
+  const auto dataset = detail::open_dataset(group, rows.name);
+  detail::require_type(dataset, detail::file_type<T>(stored));
+  const Handle space(H5Sclose, H5Dget_space(dataset.id()), dataset.name);
+  const detail::Extent extent(rows);
+  std::array<hsize_t, 2> dims{0, 0};
+  if (check(H5Sget_simple_extent_ndims(space.id()), dataset.name) == 2)
+    check(H5Sget_simple_extent_dims(space.id(), dims.data(), nullptr), dataset.name);
+  const bool has_more =
+      extent.rank == 2 && dims[1] == rows.cols && dims[0] > rows.rows && first_row <= dims[0] - rows.rows;
+  if (!has_more) detail::require_shape(dataset, extent);
   std::vector<T> host(extent.chunk * extent.row);
-  detail::for_each_chunk(extent, dataset, [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
-    check(H5Dread(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
-          dataset.name, " is damaged: its values do not have their checksum, or cannot be read");
-    device.copy_to_device(values + first, host.data(), n);
-  });
+  detail::for_each_chunk(
+      extent, dataset,
+      [&](hid_t memory, hid_t file, std::size_t first, std::size_t n) {
+        check(H5Dread(dataset.id(), detail::memory_type<T>(), memory, file, H5P_DEFAULT, host.data()),
+              dataset.name, " is damaged: its values do not have their checksum, or cannot be read");
+        device.copy_to_device(values + first, host.data(), n);
+      },
+      has_more ? first_row : 0);
 }
 
 /// One dataset per parameter of a region, float32. Waits for the device. Throws Error.
@@ -180,8 +208,11 @@ inline void require_region(const Object& group, const RegionLayout& layout) {
   std::vector<std::string> names;
   for (const auto& parameter : layout.parameters()) names.push_back(parameter.name);
   require_members(group, names);
-  for (const auto& parameter : layout.parameters())
-    detail::require_shape(detail::open_dataset(group, parameter.name), detail::Extent(parameter));
+  for (const auto& parameter : layout.parameters()) {
+    const auto dataset = detail::open_dataset(group, parameter.name);
+    detail::require_type(dataset, H5T_IEEE_F32LE);
+    detail::require_shape(dataset, detail::Extent(parameter));
+  }
 }
 
 /// The reverse of write_region. Throws Error like require_region, and at a wrong checksum.
@@ -189,7 +220,7 @@ template <device::Device D, class T>
 void read_region(D& device, const Object& group, const RegionLayout& layout, std::span<T> region) {
   require_region(group, layout);
   for (const auto& parameter : layout.parameters())
-    read_parameter(device, group, parameter, region.data() + parameter.offset);
+    read_rows(device, group, parameter, 0, region.data() + parameter.offset, NumberType::float32);
 }
 
 /// A checksummed text of any length, without zero bytes.

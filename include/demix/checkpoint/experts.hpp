@@ -69,7 +69,7 @@ namespace experts_detail {
 inline std::vector<float> read_values(const hdf5::Object& file, const ParameterInfo& parameter) {
   device::Cpu device;
   std::vector<float> values(parameter.size());
-  hdf5::read_parameter(device, file, parameter, values.data());
+  hdf5::read_rows(device, file, parameter, 0, values.data(), hdf5::NumberType::float32);
   return values;
 }
 
@@ -106,10 +106,11 @@ inline void require_same_body(const Checkpoint& a, const Checkpoint& b) {
 /// Reads the expert of `domain` into the model's expert region `slot`. Throws Error when there is none, and
 /// like load_values.
 template <class Model>
-void load_expert(const Checkpoint& from, const std::string& domain, Model& model, DomainId slot) {
+void load_expert(const Checkpoint& from, const std::string& domain, Model& model, ExpertId slot) {
   from.require_experts();
-  hdf5::read_region(model.device(), open_expert(expert_file(from.path, domain), from.metadata, domain),
-                    model.layout().expert, model.values().region(1 + static_cast<std::size_t>(index(slot))));
+  const auto file = open_expert(expert_file(from.path, domain), from.metadata, domain);
+  model.weights().assign(
+      slot, [&](auto values) { hdf5::read_region(model.device(), file, model.layout().expert, values); });
 }
 
 }  // namespace demix::checkpoint

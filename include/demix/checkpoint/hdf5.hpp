@@ -218,11 +218,15 @@ inline Object open_group(const Object& parent, const std::string& name) {
   return {Handle(H5Gclose, H5Gopen2(parent.id(), name.c_str(), H5P_DEFAULT), what), what};
 }
 
+inline bool has_attribute(const Object& object, const char* name) {
+  const QuietErrors quiet;
+  return H5Aexists(object.id(), name) > 0;
+}
+
 /// Whether a file is HDF5 and has this attribute. Never throws.
 inline bool has_attribute(const std::filesystem::path& path, const char* name) {
   try {
-    const QuietErrors quiet;
-    return H5Aexists(open_file(path).id(), name) > 0;
+    return has_attribute(open_file(path), name);
   } catch (const Error&) {
     return false;
   }

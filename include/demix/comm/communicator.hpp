@@ -1,33 +1,42 @@
 #pragma once
-// Communicators add up over ranks. The model does not know about ranks; the trainer and the evaluator ask
-// here.
+// Communicators add up over ranks. The model does not know about ranks; the training loop asks here.
 
 #include <concepts>
 #include <span>
+#include <string>
 
 namespace demix::comm {
 
-/// Both are collective and wait. `all_reduce_sum` adds over all ranks; `all_reduce_region` adds device
-/// memory: for the region of an expert (`region` > 0) over the ranks that hold it, for the shared region 0
-/// over all of them.
+/// A group of ranks, numbered from 0. Collective operations are called by all ranks of the group, in one
+/// order.
+///
+/// - `all_reduce(x)`: x becomes its sum over the ranks. The order of additions depends on the number of ranks
+/// alone.
+/// - `reduce_scatter(x, part)`: part, the rank-th of size() equal parts of x, becomes the sum of that part.
+/// - `all_gather(part, x)`: x becomes the parts of all ranks, in the order of ranks.
+/// - `broadcast(x, root)`: x becomes that of rank `root`.
+///
+/// These take device memory and are asynchronous: the spans must stay as they are until `wait`, which makes
+/// them ready for what is submitted to the device after it; it need not wait for the device itself.
+///
+/// - `split(color)`: collective; the group of the ranks that gave the same color, in the order of ranks.
+/// - `barrier()`: collective; returns when all ranks have called it.
+/// - `abort(message)`: ends all ranks, with the message on stderr.
 template <class C>
-concept Communicator = requires(C comm, std::size_t region, std::span<float> f, std::span<double> d) {
+concept Communicator = std::movable<C> &&
+    requires(C comm, std::span<float> f, std::span<double> d, std::span<const float> cf, int root,
+             const std::string& message) {
   { comm.rank() } -> std::same_as<int>;
   { comm.size() } -> std::same_as<int>;
-  comm.all_reduce_region(region, f);
-  comm.all_reduce_sum(d);
+  comm.all_reduce(f);
+  comm.all_reduce(d);
+  comm.reduce_scatter(f, f);
+  comm.all_gather(cf, f);
+  comm.broadcast(f, root);
+  comm.wait();
+  { comm.split(root) } -> std::same_as<C>;
+  comm.barrier();
+  comm.abort(message);
 };
-
-/// One rank: sums over one term.
-class Self {
- public:
-  int rank() const { return 0; }
-  int size() const { return 1; }
-  template <class T>
-  void all_reduce_region(std::size_t, std::span<T>) {}
-  void all_reduce_sum(std::span<double>) {}
-};
-
-static_assert(Communicator<Self>);
 
 }  // namespace demix::comm

@@ -28,21 +28,39 @@ inline void append_block(const BlockDataset& dataset, std::size_t block, Batch& 
                std::span(batch.target).subspan(at, length));
 }
 
+/// A text of a run: whose it is, and its number among the texts of all ranks, which decides the order of its
+/// blocks and where its sequences stand in the batch of all ranks.
+struct BatchText {
+  DomainId domain;
+  std::size_t number;
+};
+
+/// The texts of one process: numbered as they come.
+inline std::vector<BatchText> numbered(const std::vector<DomainId>& domains) {
+  std::vector<BatchText> texts;
+  for (const DomainId domain : domains) texts.push_back({domain, texts.size()});
+  return texts;
+}
+
 /// Shuffled training batches of D texts x `sequences_per_domain` sequences, each epoch in a new order.
 class TrainBatcher {
  public:
-  /// `datasets[d]` is the text of the model's domain `domains[d]`; all have one block length. They must
-  /// outlive the batcher. The order of a text's blocks depends on d, not on the domain's id.
-  TrainBatcher(const std::vector<BlockDataset>& datasets, std::vector<DomainId> domains, Sampling sampling,
+  /// `datasets[i]` is text `texts[i]`; all have one block length. They must outlive the batcher. Unbalanced
+  /// sampling needs all texts of the run.
+  TrainBatcher(const std::vector<BlockDataset>& datasets, std::vector<BatchText> texts, Sampling sampling,
                std::size_t sequences_per_domain, Seed seed)
       : datasets_(datasets),
-        domains_(std::move(domains)),
+        texts_(std::move(texts)),
         sampling_(sampling),
         sequences_per_domain_(sequences_per_domain),
         seed_(seed) {
     require(!datasets.empty() && sequences_per_domain > 0, "a batch of ", sequences_per_domain,
             " sequences for each of ", datasets.size(), " domains is empty");
-    require(domains_.size() == datasets.size(), datasets.size(), " texts of ", domains_.size(), " domains");
+    require(texts_.size() == datasets.size(), datasets.size(), " texts of ", texts_.size(), " domains");
+    if (sampling_ == Sampling::unbalanced)
+      for (std::size_t i = 0; i < texts_.size(); ++i)
+        require(texts_[i].number == i, "unbalanced sampling: text ", texts_[i].number, " stands at place ", i,
+                "; all texts of the run are needed, in their order");
     checked_product("tokens of a batch: domains, sequences of each, tokens of each", datasets.size(),
                     sequences_per_domain, datasets.front().block_length());
     for (const auto& dataset : datasets_) first_block_.push_back(first_block_.back() + dataset.blocks());
@@ -55,8 +73,8 @@ class TrainBatcher {
     if (sampling_ == Sampling::balanced) {
       for (std::size_t d = 0; d < domains; ++d)
         for (std::size_t j = 0; j < sequences_per_domain_; ++j)
-          blocks[d].push_back(shuffled(position * sequences_per_domain_ + j, static_cast<std::uint32_t>(d),
-                                       datasets_[d].blocks()));
+          blocks[d].push_back(shuffled(position * sequences_per_domain_ + j,
+                                       static_cast<std::uint32_t>(texts_[d].number), datasets_[d].blocks()));
     } else {
       const std::size_t sequences = domains * sequences_per_domain_;
       for (std::size_t j = 0; j < sequences; ++j) {
@@ -71,7 +89,10 @@ class TrainBatcher {
     for (std::size_t d = 0; d < domains; ++d) {
       const std::size_t first = batch.sequences();
       for (const std::size_t block : blocks[d]) append_block(datasets_[d], block, batch);
-      if (!blocks[d].empty()) batch.segments.push_back({domains_[d], first, batch.sequences()});
+      if (blocks[d].empty()) continue;
+      const std::size_t first_of_all =
+          sampling_ == Sampling::balanced ? texts_[d].number * sequences_per_domain_ : first;
+      batch.segments.push_back({texts_[d].domain, first, batch.sequences(), first_of_all});
     }
     return batch;
   }
@@ -86,7 +107,7 @@ class TrainBatcher {
   }
 
   const std::vector<BlockDataset>& datasets_;
-  std::vector<DomainId> domains_;
+  std::vector<BatchText> texts_;
   Sampling sampling_;
   std::size_t sequences_per_domain_;
   Seed seed_;

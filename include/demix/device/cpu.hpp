@@ -39,12 +39,20 @@ class FlushDenormals {
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 };
 
-/// Memory is the host's, so copies are memcpy, and every call returns when its work is done. The number of
-/// threads is OpenMP's (OMP_NUM_THREADS, or omp_set_num_threads before the first use).
+/// Memory is the host's, so copies are memcpy, and every call returns when its work is done. Several objects
+/// may serve several host threads at the same time, each with threads of its own.
 class Cpu {
  public:
   static constexpr const char* name = "cpu";
   static constexpr std::size_t alignment = 64;
+
+  /// Of work that is done when the call that submits it returns.
+  struct Event {
+    explicit Event(Cpu&) {}
+  };
+
+  /// Computes on so many threads; 0: as many as OpenMP gives (OMP_NUM_THREADS, or all processors).
+  explicit Cpu(int threads = 0) : threads_(threads > 0 ? threads : omp_get_max_threads()) {}
 
   template <class T>
   T* allocate(std::size_t n) {
@@ -70,12 +78,31 @@ class Cpu {
     copy(to, from, n);
   }
   template <class T>
+  T* allocate_host(std::size_t n) {
+    return allocate<T>(n);
+  }
+  template <class T>
+  void deallocate_host(T* pointer, std::size_t n) noexcept {
+    deallocate(pointer, n);
+  }
+  template <class T>
+  void upload(T* to, const T* from, std::size_t n) {
+    copy(to, from, n);
+  }
+  template <class T>
+  void download(T* to, const T* from, std::size_t n) {
+    copy(to, from, n);
+  }
+  template <class T>
   void fill_zero(T* to, std::size_t n) {
     if (n) std::memset(to, 0, n * sizeof(T));
   }
+  void record(Event&) {}
+  bool done(const Event&) const { return true; }
+  void wait(const Event&) {}
   void synchronize() {}
 
-  int threads() const { return omp_get_max_threads(); }
+  int threads() const { return threads_; }
   /// The calling thread's number inside parallel_for, in [0, threads()).
   int thread_index() const { return omp_get_thread_num(); }
 
@@ -83,7 +110,7 @@ class Cpu {
   /// that of the lowest i is thrown here.
   template <class F>
   void parallel_for(std::size_t n, const F& f) {
-    parallel_region([&](int thread, int threads) {
+    parallel_region(threads_, [&](int thread, int threads) {
       const FlushDenormals guard;
       const auto t = static_cast<std::size_t>(thread), size = n / static_cast<std::size_t>(threads),
                  longer = n % static_cast<std::size_t>(threads);  // so many ranges have one more
@@ -104,6 +131,7 @@ class Cpu {
   void gemm(Transpose ta, Transpose tb, std::size_t m, std::size_t n, std::size_t k, float alpha,
             const float* a, std::size_t lda, const float* b, std::size_t ldb, float beta, float* c,
             std::size_t ldc) {
+    const ThreadsOfLibrary guard(threads_);
     const auto status = dnnl_sgemm(flag(ta), flag(tb), signed_size(m), signed_size(n), signed_size(k), alpha,
                                    a, signed_size(lda), b, signed_size(ldb), beta, c, signed_size(ldc));
     require(status == dnnl_success, "oneDNN sgemm failed with status ", static_cast<int>(status),
@@ -125,8 +153,26 @@ class Cpu {
   }
 
  private:
+  /// While it lives, what this thread calls computes on so many threads.
+  class ThreadsOfLibrary {
+   public:
+    explicit ThreadsOfLibrary(int threads) : saved_(omp_get_max_threads()) {
+      if (threads != saved_) omp_set_num_threads(threads);
+    }
+    ~ThreadsOfLibrary() {
+      if (omp_get_max_threads() != saved_) omp_set_num_threads(saved_);
+    }
+    ThreadsOfLibrary(const ThreadsOfLibrary&) = delete;
+    ThreadsOfLibrary& operator=(const ThreadsOfLibrary&) = delete;
+
+   private:
+    int saved_;
+  };
+
   static char flag(Transpose t) { return t == Transpose::yes ? 'T' : 'N'; }
   static dnnl_dim_t signed_size(std::size_t n) { return static_cast<dnnl_dim_t>(n); }
+
+  int threads_;
 };
 
 static_assert(Device<Cpu>);

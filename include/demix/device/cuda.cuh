@@ -6,6 +6,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "demix/core/checked_size.hpp"
 #include "demix/device/concepts.hpp"
 #include "demix/device/cuda_error.cuh"
 #include "demix/device/cuda_team.cuh"
@@ -26,13 +27,31 @@ __global__ void __launch_bounds__(RowLaunch::threads) row_kernel(const Kernel ke
 }
 
 /// One GPU as this process uses it. Everything runs in one stream, in the order of the calls. `rows`, `gemm`,
-/// `copy` and `fill_zero` submit work and return; `copy_to_device`, `copy_to_host`, `deallocate` and
-/// `synchronize` return when all that was submitted before them is done. What a kernel does wrong is thrown
-/// by the next of these. An object serves one host thread at a time, whose current CUDA device must be this
-/// one, as the constructor leaves it. Neither copyable nor movable: arrays keep its address.
+/// `copy`, `fill_zero`, `upload`, `download` and `record` submit work and return; `copy_to_device`,
+/// `copy_to_host`, `deallocate`, `wait` and `synchronize` return when all that was submitted before them, or
+/// the event, is done. What a kernel does wrong is thrown by the next of these. An object serves one host
+/// thread at a time, whose current CUDA device must be this one, as the constructor leaves it. Neither
+/// copyable nor movable: arrays keep its address.
 class Cuda {
  public:
   static constexpr const char* name = "cuda";
+
+  /// A moment in the stream.
+  class Event {
+   public:
+    explicit Event(Cuda&) {
+      cudaEvent_t event = nullptr;
+      DEMIX_CUDA_TRY(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+      event_.reset(event);
+    }
+
+   private:
+    friend class Cuda;
+    struct Destroy {
+      void operator()(cudaEvent_t event) const noexcept { DEMIX_CUDA_LOG(cudaEventDestroy(event)); }
+    };
+    std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Destroy> event_;
+  };
 
   /// The number of GPUs that CUDA can use here; 0 also where there is no driver.
   static int count() {
@@ -89,18 +108,53 @@ class Cuda {
     DEMIX_CUDA_LOG(cudaFree(pointer));
   }
 
+  /// Page-locked memory of the host; nullptr for n = 0.
+  template <class T>
+  T* allocate_host(std::size_t n) {
+    void* pointer = nullptr;
+    if (n > 0) DEMIX_CUDA_TRY(cudaMallocHost(&pointer, checked_product("page-locked memory", n, sizeof(T))));
+    return static_cast<T*>(pointer);
+  }
+  /// Waits for the work that may still use the memory. A failure is a line on stderr.
+  template <class T>
+  void deallocate_host(T* pointer, std::size_t) noexcept {
+    DEMIX_CUDA_LOG(cudaStreamSynchronize(stream()));
+    DEMIX_CUDA_LOG(cudaFreeHost(pointer));
+  }
+
+  template <class T>
+  void upload(T* to, const T* from, std::size_t n) {
+    copy_bytes(to, from, n * sizeof(T), cudaMemcpyHostToDevice);
+  }
+  template <class T>
+  void download(T* to, const T* from, std::size_t n) {
+    copy_bytes(to, from, n * sizeof(T), cudaMemcpyDeviceToHost);
+  }
+  void record(Event& event) { DEMIX_CUDA_TRY(cudaEventRecord(event.event_.get(), stream())); }
+  /// Throws Error for what went wrong before it.
+  bool done(const Event& event) const {
+    const cudaError_t status = cudaEventQuery(event.event_.get());
+    if (status == cudaErrorNotReady) {
+      cudaGetLastError();
+      return false;
+    }
+    DEMIX_CUDA_TRY(status);
+    return true;
+  }
+  void wait(const Event& event) { DEMIX_CUDA_TRY(cudaEventSynchronize(event.event_.get())); }
+
   template <class T>
   void copy(T* to, const T* from, std::size_t n) {
     copy_bytes(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice);
   }
   template <class T>
   void copy_to_device(T* to, const T* from, std::size_t n) {
-    copy_bytes(to, from, n * sizeof(T), cudaMemcpyHostToDevice);
+    upload(to, from, n);
     synchronize();
   }
   template <class T>
   void copy_to_host(T* to, const T* from, std::size_t n) {
-    copy_bytes(to, from, n * sizeof(T), cudaMemcpyDeviceToHost);
+    download(to, from, n);
     synchronize();
   }
   template <class T>

@@ -135,9 +135,8 @@ void generate(Model& model, const GenerateSettings& settings, const Sampler& sam
       Text& text = texts[s];
       std::vector<std::vector<double>> log_p;
       for (std::size_t j = 0; j < experts.size(); ++j)
-        log_p.push_back(
-            generate_detail::log_softmax(logits.data() + (j * texts.size() + s) * vocabulary, vocabulary,
-                                         model.domains()[static_cast<std::size_t>(index(experts[j]))]));
+        log_p.push_back(generate_detail::log_softmax(logits.data() + (j * texts.size() + s) * vocabulary,
+                                                     vocabulary, model.domains()[index(experts[j])]));
       const auto log_posterior = text.posterior.log_posterior();
       const Token token = sampler.draw(generate_detail::mix(log_posterior, log_p), text.next);
       std::vector<double> losses;

@@ -104,7 +104,7 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
         for (std::size_t j = 0; j < sources.size(); ++j) {
           experts.push_back(DomainId(static_cast<int>(j)));
           checkpoint::load_expert(checkpoints.at(sources[j].checkpoint), sources[j].domain, model,
-                                  experts.back());
+                                  model.network().expert_of(experts.back()));
         }
         return f(model, metadata, experts);
       } else {

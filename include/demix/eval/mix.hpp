@@ -63,8 +63,8 @@ struct View {
 /// What the expert says about a target. Throws Error unless it is a finite number.
 template <class Model>
 double finite_loss(const Model& model, DomainId expert, typename Model::T loss) {
-  require(std::isfinite(loss), "the expert '", model.domains()[static_cast<std::size_t>(index(expert))],
-          "' gives a loss of ", loss, ": its parameters, or the shared ones, are not all finite");
+  require(std::isfinite(loss), "the expert '", model.domains()[index(expert)], "' gives a loss of ", loss,
+          ": its parameters, or the shared ones, are not all finite");
   return static_cast<double>(loss);
 }
 

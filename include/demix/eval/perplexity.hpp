@@ -42,7 +42,7 @@ Score evaluate(
     for (const auto loss : model.token_losses(batch)) score.loss_sum += static_cast<double>(loss);
     score.tokens += batch.target_tokens();
     require(std::isfinite(score.loss_sum), dataset.file().path().string(), ", batch ", b + 1,
-            ": scored as domain '", model.domains()[static_cast<std::size_t>(index(domain))],
+            ": scored as domain '", model.domains()[index(domain)],
             "', the loss is not finite: the model's parameters are not all finite");
   }
   score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -14,6 +14,9 @@ namespace demix {
 struct Segment {
   DomainId domain;
   std::size_t first, last;
+  /// The number of sequence `first` among those of all ranks: randomness is keyed by it, so that ranks that
+  /// share a batch draw what one process draws.
+  std::size_t first_of_all = first;
 };
 
 /// B sequences of T tokens. Row b T + t of `source` is the model's input, the same row of `target` what it
@@ -32,6 +35,13 @@ struct Batch {
     return count;
   }
 
+  /// How many tokens of sequence b are not padding at its end.
+  std::size_t length_of(std::size_t b) const {
+    std::size_t length = sequence_length;
+    while (length > 0 && source[b * sequence_length + length - 1] == pad_token) --length;
+    return length;
+  }
+
   /// Throws Error unless sizes, segments and tokens are consistent with a vocabulary of V and D domains.
   void validate(std::size_t vocabulary, std::size_t domains) const {
     require(sequence_length > 0 && source.size() == target.size() && source.size() % sequence_length == 0,
@@ -41,8 +51,8 @@ struct Batch {
     for (const auto& segment : segments) {
       require(segment.first == next && segment.last >= segment.first, "batch: a segment starts at sequence ",
               segment.first, ", expected ", next);
-      require(index(segment.domain) >= 0 && static_cast<std::size_t>(index(segment.domain)) < domains,
-              "batch: domain ", index(segment.domain), " of a model with ", domains, " domains");
+      require(index(segment.domain) < domains, "batch: domain ", index(segment.domain), " of a model with ",
+              domains, " domains");
       next = segment.last;
     }
     require(next == sequences(), "batch: segments end at sequence ", next, " of ", sequences());

@@ -31,7 +31,7 @@ struct DomainToken {
     result.target.reserve(batch.rows() + batch.sequences());
     for (const auto& segment : batch.segments)
       for (std::size_t s = segment.first; s < segment.last; ++s) {
-        result.source.push_back(static_cast<Token>(first_token) + index(segment.domain));
+        result.source.push_back(static_cast<Token>(first_token + index(segment.domain)));
         result.target.push_back(pad_token);
         const auto at = static_cast<std::ptrdiff_t>(s * length),
                    end = static_cast<std::ptrdiff_t>((s + 1) * length);

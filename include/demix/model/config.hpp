@@ -13,7 +13,20 @@
 
 namespace demix {
 
-enum class Positions { learned, sinusoidal };
+/// none: of the tokens alone; where they stand is then the attention's business (positions by rotation).
+enum class Positions { learned, sinusoidal, none };
+
+inline const char* name_of(Positions positions) {
+  switch (positions) {
+    case Positions::learned:
+      return "learned";
+    case Positions::sinusoidal:
+      return "sinusoidal";
+    case Positions::none:
+      return "none";
+  }
+  return "";
+}
 
 struct ModelConfig {
   std::size_t layers = 6;
@@ -22,7 +35,7 @@ struct ModelConfig {
   std::size_t d_ffn = 2048;             // F
   std::size_t vocabulary = 0;           // V: the dictionary and what the conditioning adds to it
   std::size_t tokens_per_sample = 128;  // T
-  std::string activation = "relu";
+  std::string activation;               // of the feed-forward layers; empty: what the model's type has
   Positions positions = Positions::sinusoidal;
   bool tied_embeddings = false;  // input embedding and output projection are one matrix
   float dropout = 0.1f;
@@ -33,8 +46,7 @@ struct ModelConfig {
   std::string describe() const {
     return concat("layers=", layers, " d-model=", d_model, " heads=", heads, " d-ffn=", d_ffn,
                   " vocabulary=", vocabulary, " tokens-per-sample=", tokens_per_sample,
-                  " activation=", activation,
-                  " positions=", positions == Positions::learned ? "learned" : "sinusoidal",
+                  " activation=", activation, " positions=", name_of(positions),
                   " tied-embeddings=", tied_embeddings, " dropout=", dropout);
   }
 
@@ -49,7 +61,7 @@ struct ModelConfig {
     check(positions != Positions::sinusoidal || (d_model % 2 == 0 && d_model > 2),
           "sinusoidal positions need an even --d-model above 2, not ", d_model);
     check(dropout >= 0 && dropout < 1, "--dropout ", dropout, " is not in [0, 1)");
-    require_one_of("--activation", activation, ops::Activations::names());
+    if (!activation.empty()) require_one_of("--activation", activation, ops::Activations::names());
   }
 };
 
@@ -88,8 +100,8 @@ inline ModelConfig architecture(const std::string& name) {
       config.heads = preset.heads;
       config.d_ffn = preset.d_ffn;
       config.tokens_per_sample = preset.tokens_per_sample;
+      config.activation = name == "transformer_lm" ? "relu" : "gelu";
       if (name != "transformer_lm") {
-        config.activation = "gelu";
         config.positions = Positions::learned;
         config.tied_embeddings = true;
         config.dropout = 0;

@@ -1,13 +1,11 @@
 #pragma once
-// The input embedding of a model: tokens times sqrt(C), plus learned or sinusoidal positions.
+// The input embedding of a model: tokens times sqrt(C), plus learned, sinusoidal or no positions.
 
 #include <cmath>
 #include <vector>
 
-#include "demix/core/precision.hpp"
 #include "demix/model/config.hpp"
-#include "demix/model/parameters.hpp"
-#include "demix/ops/dropout.hpp"
+#include "demix/model/pass.hpp"
 #include "demix/ops/embedding.hpp"
 
 namespace demix {
@@ -35,49 +33,52 @@ std::vector<T> sinusoidal_positions(std::size_t positions, std::size_t width) {
 template <device::Device D, Precision P>
 class InputEmbedding {
  public:
-  using T = typename P::compute_type;
-  using Arena = ParameterArena<D, typename P::master_type>;
+  using T = compute_t<P>;
   static constexpr std::uint32_t dropout_site = 0;
 
   InputEmbedding(D& device, ParameterLayout& layout, const ModelConfig& config)
-      : scale_(std::sqrt(static_cast<T>(config.d_model))), sinusoids_(device) {
+      : kind_(config.positions),
+        scale_(std::sqrt(static_cast<accumulate_t<T>>(config.d_model))),
+        sinusoids_(device) {
     const auto init = Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model)), pad_token);
     tokens_ = layout.shared.matrix("decoder.embed_tokens.weight", config.vocabulary, config.d_model, init);
     const std::size_t rows =
         checked_sum("positions", config.tokens_per_sample, std::size_t{ops::position_offset});
-    learned_ = config.positions == Positions::learned;
-    if (learned_)
+    if (kind_ == Positions::learned)
       positions_ = layout.shared.matrix("decoder.embed_positions.weight", rows, config.d_model, init);
-    else
+    if (kind_ == Positions::sinusoidal)
       sinusoids_.assign(sinusoidal_positions<T>(config.tokens_per_sample, config.d_model));
   }
 
   ParameterRef token_table() const { return tokens_; }
 
-  /// x [B T, C] of the batch's source tokens (device memory), with dropout; past [B] tokens (device memory,
-  /// or null for none) stand before each sequence's. Overwrites x.
-  void forward(D& device, const Arena& values, const Token* tokens, std::size_t sequence_length,
-               const ops::Dropout& dropout, Matrix<T> x, const std::int32_t* past = nullptr) const {
-    const Matrix<const T> positions =
-        learned_ ? values.shared(positions_)
-                 : Matrix<const T>(sinusoids_.data(), sinusoids_.size() / x.cols, x.cols);
-    ops::embedding(device, tokens, values.shared(tokens_), positions, sequence_length, scale_, x, past);
-    if (dropout.active()) ops::dropout_scale(device, x, dropout.at(dropout_site), x);
+  /// x [B T, C] of the batch's source tokens (device memory), with dropout; lengths [B] tokens (device
+  /// memory, or null for none) stand before each sequence's. Overwrites x.
+  void forward(const ForwardPass<D, P>& pass, const Token* tokens, Matrix<T> x,
+               const std::int32_t* lengths = nullptr) const {
+    ops::embedding(pass.device, tokens, pass.weights.shared(tokens_), position_table(pass, x.cols),
+                   pass.sequence_length, scale_, x, lengths);
+    if (pass.dropout.active()) ops::dropout_scale(pass.device, x, pass.dropout.at(dropout_site), x);
   }
 
   /// dx [B T, C] is the gradient by forward's x; it is masked in place. Parameter gradients accumulate.
-  void backward(D& device, Arena& gradients, const ops::TokenGroups<D>& groups, std::size_t sequence_length,
-                const ops::Dropout& dropout, Matrix<T> dx) const {
-    if (dropout.active()) ops::dropout_scale(device, dx, dropout.at(dropout_site), dx);
-    ops::embedding_backward(device, groups, dx, scale_, gradients.shared(tokens_));
-    if (learned_) ops::position_backward(device, dx, sequence_length, gradients.shared(positions_));
+  void backward(const BackwardPass<D, P>& pass, const ops::TokenGroups& groups, Matrix<T> dx) const {
+    if (pass.dropout.active()) ops::dropout_scale(pass.device, dx, pass.dropout.at(dropout_site), dx);
+    ops::embedding_backward<T>(pass.device, groups, dx, scale_, pass.gradients.shared(tokens_));
+    if (kind_ == Positions::learned)
+      ops::position_backward<T>(pass.device, dx, pass.sequence_length, pass.gradients.shared(positions_));
   }
 
  private:
-  T scale_;
-  bool learned_ = false;
+  Matrix<const T> position_table(const ForwardPass<D, P>& pass, std::size_t width) const {
+    if (kind_ == Positions::learned) return pass.weights.shared(positions_);
+    return {sinusoids_.data(), sinusoids_.size() / width, width};
+  }
+
+  Positions kind_;
+  accumulate_t<T> scale_;
   ParameterRef tokens_, positions_;
-  device::Array<D, T> sinusoids_;
+  device::Array<D, T> sinusoids_;  // empty unless positions are sinusoidal
 };
 
 }  // namespace demix

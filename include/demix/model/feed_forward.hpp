@@ -2,13 +2,8 @@
 // The feed-forward policies: y = fc2(A(fc1(x))), once for all domains (DenseFFN) or once per domain
 // (DEMixFFN, Gururangan et al. 2022, section 3).
 
-#include <span>
-
-#include "demix/core/precision.hpp"
-#include "demix/model/batch.hpp"
 #include "demix/model/config.hpp"
-#include "demix/model/parameters.hpp"
-#include "demix/model/workspace.hpp"
+#include "demix/model/pass.hpp"
 #include "demix/ops/activation.hpp"
 #include "demix/ops/column_sum.hpp"
 
@@ -33,13 +28,13 @@ struct Refs {
 
 /// The four matrices themselves, of one role.
 template <class T>
-struct Weights {
+struct Matrices {
   Matrix<T> fc1_weight, fc1_bias, fc2_weight, fc2_bias;
 };
 
 template <device::Device D, class T>
-struct Activations {
-  explicit Activations(D& device) : pre(device), hidden(device) {}
+struct Saved {
+  explicit Saved(D& device) : pre(device), hidden(device) {}
   device::Array<D, T> pre;     // [N, F], fc1's output with its bias
   device::Array<D, T> hidden;  // [N, F], A(pre)
 };
@@ -47,7 +42,7 @@ struct Activations {
 /// y [n, C] = fc2(A(fc1(x [n, C]))); pre and hidden [n, F] are kept for the backward pass. Overwrites all
 /// three.
 template <ops::Activation A, device::Device D, class T>
-void forward(D& device, const Weights<const std::type_identity_t<T>>& w, ops::In<T> x, Matrix<T> pre,
+void forward(D& device, const Matrices<const std::type_identity_t<T>>& w, ops::In<T> x, Matrix<T> pre,
              Matrix<T> hidden, Matrix<T> y) {
   ops::linear(device, x, w.fc1_weight, pre);
   ops::bias_activation<A>(device, pre, w.fc1_bias, hidden);
@@ -57,14 +52,15 @@ void forward(D& device, const Weights<const std::type_identity_t<T>>& w, ops::In
 
 /// dx [n, C], overwritten; the weights' gradients d accumulate; hidden becomes the gradient by pre.
 template <ops::Activation A, device::Device D, class T>
-void backward(D& device, const Weights<const std::type_identity_t<T>>& w, const Weights<T>& d, ops::In<T> x,
-              ops::In<T> dy, ops::In<T> pre, Matrix<T> hidden, Matrix<T> dx, device::Array<D, T>& columns) {
-  ops::linear_backward_weight(device, dy, hidden, d.fc2_weight);
-  ops::bias_backward(device, dy, d.fc2_bias, columns);
+void backward(D& device, const Matrices<const std::type_identity_t<T>>& w, const Matrices<accumulate_t<T>>& d,
+              ops::In<T> x, ops::In<T> dy, ops::In<T> pre, Matrix<T> hidden, Matrix<T> dx,
+              device::Array<D, accumulate_t<T>>& columns) {
+  ops::linear_backward_weight<T>(device, dy, hidden, d.fc2_weight);
+  ops::bias_backward<T>(device, dy, d.fc2_bias, columns);
   ops::linear_backward_input(device, dy, w.fc2_weight, hidden);
   ops::activation_backward<A>(device, pre, hidden);
-  ops::linear_backward_weight(device, hidden, x, d.fc1_weight);
-  ops::bias_backward(device, hidden, d.fc1_bias, columns);
+  ops::linear_backward_weight<T>(device, hidden, x, d.fc1_weight);
+  ops::bias_backward<T>(device, hidden, d.fc1_bias, columns);
   ops::linear_backward_input(device, hidden, w.fc1_weight, dx);
 }
 
@@ -74,34 +70,32 @@ void backward(D& device, const Weights<const std::type_identity_t<T>>& w, const 
 template <ops::Activation A>
 struct DenseFFN {
   static constexpr bool has_experts = false;
+  using Activation = A;
 
   template <device::Device D, Precision P>
   class Layer {
    public:
-    using T = typename P::compute_type;
-    using Arena = ParameterArena<D, typename P::master_type>;
-    using Activations = feed_forward::Activations<D, T>;
+    using T = compute_t<P>;
+    using Saved = feed_forward::Saved<D, T>;
 
     Layer(ParameterLayout& layout, const std::string& name, const ModelConfig& config)
         : refs_(layout.shared, name, config), d_ffn_(config.d_ffn) {}
 
-    void forward(D& device, const Arena& values, std::span<const Segment>, Matrix<const T> x, Matrix<T> y,
-                 Activations& saved, Workspace<D, T>&) const {
-      feed_forward::forward<A>(device, weights<const T>(values), x, saved.pre.matrix(x.rows, d_ffn_),
-                               saved.hidden.matrix(x.rows, d_ffn_), y);
+    void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved& saved) const {
+      feed_forward::forward<A>(pass.device, matrices<const T>(pass.weights), x,
+                               saved.pre.matrix(x.rows, d_ffn_), saved.hidden.matrix(x.rows, d_ffn_), y);
     }
 
-    void backward(D& device, const Arena& values, Arena& gradients, std::span<const Segment>,
-                  Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx, Activations& saved,
-                  Workspace<D, T>& workspace) const {
-      feed_forward::backward<A>(device, weights<const T>(values), weights<T>(gradients), x, dy,
-                                saved.pre.matrix(x.rows, d_ffn_), saved.hidden.matrix(x.rows, d_ffn_), dx,
-                                workspace.columns);
+    void backward(const BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx,
+                  Saved& saved) const {
+      feed_forward::backward<A>(
+          pass.device, matrices<const T>(pass.weights), matrices<gradient_t<P>>(pass.gradients), x, dy,
+          saved.pre.matrix(x.rows, d_ffn_), saved.hidden.matrix(x.rows, d_ffn_), dx, pass.workspace.columns);
     }
 
    private:
     template <class U>
-    feed_forward::Weights<U> weights(auto& arena) const {
+    feed_forward::Matrices<U> matrices(auto& arena) const {
       return {arena.shared(refs_.fc1_weight), arena.shared(refs_.fc1_bias), arena.shared(refs_.fc2_weight),
               arena.shared(refs_.fc2_bias)};
     }
@@ -116,40 +110,39 @@ struct DenseFFN {
 template <ops::Activation A>
 struct DEMixFFN {
   static constexpr bool has_experts = true;
+  using Activation = A;
 
   template <device::Device D, Precision P>
   class Layer {
    public:
-    using T = typename P::compute_type;
-    using Arena = ParameterArena<D, typename P::master_type>;
-    using Activations = feed_forward::Activations<D, T>;
+    using T = compute_t<P>;
+    using Saved = feed_forward::Saved<D, T>;
 
     Layer(ParameterLayout& layout, const std::string& name, const ModelConfig& config)
         : refs_(layout.expert, name, config), d_ffn_(config.d_ffn) {}
 
-    void forward(D& device, const Arena& values, std::span<const Segment> segments, Matrix<const T> x,
-                 Matrix<T> y, Activations& saved, Workspace<D, T>&) const {
+    void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved& saved) const {
       const auto pre = saved.pre.matrix(x.rows, d_ffn_), hidden = saved.hidden.matrix(x.rows, d_ffn_);
-      for (const auto& [domain, first, last] : segments)
-        feed_forward::forward<A>(device, weights<const T>(values, domain), x.slice_rows(first, last),
-                                 pre.slice_rows(first, last), hidden.slice_rows(first, last),
-                                 y.slice_rows(first, last));
+      for (const auto& [domain, expert, first, last] : pass.segments)
+        feed_forward::forward<A>(pass.device, matrices<const T>(pass.weights, expert),
+                                 x.slice_rows(first, last), pre.slice_rows(first, last),
+                                 hidden.slice_rows(first, last), y.slice_rows(first, last));
     }
 
-    void backward(D& device, const Arena& values, Arena& gradients, std::span<const Segment> segments,
-                  Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx, Activations& saved,
-                  Workspace<D, T>& workspace) const {
+    void backward(const BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx,
+                  Saved& saved) const {
       const auto pre = saved.pre.matrix(x.rows, d_ffn_), hidden = saved.hidden.matrix(x.rows, d_ffn_);
-      for (const auto& [domain, first, last] : segments)
-        feed_forward::backward<A>(device, weights<const T>(values, domain), weights<T>(gradients, domain),
-                                  x.slice_rows(first, last), dy.slice_rows(first, last),
-                                  pre.slice_rows(first, last), hidden.slice_rows(first, last),
-                                  dx.slice_rows(first, last), workspace.columns);
+      for (const auto& [domain, expert, first, last] : pass.segments)
+        feed_forward::backward<A>(pass.device, matrices<const T>(pass.weights, expert),
+                                  matrices<gradient_t<P>>(pass.gradients, expert), x.slice_rows(first, last),
+                                  dy.slice_rows(first, last), pre.slice_rows(first, last),
+                                  hidden.slice_rows(first, last), dx.slice_rows(first, last),
+                                  pass.workspace.columns);
     }
 
    private:
     template <class U>
-    feed_forward::Weights<U> weights(auto& arena, DomainId e) const {
+    feed_forward::Matrices<U> matrices(auto& arena, ExpertId e) const {
       return {arena.expert(e, refs_.fc1_weight), arena.expert(e, refs_.fc1_bias),
               arena.expert(e, refs_.fc2_weight), arena.expert(e, refs_.fc2_bias)};
     }

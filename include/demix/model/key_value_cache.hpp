@@ -22,11 +22,11 @@ class KeyValueCache {
         width_(width),
         capacity_(capacity),
         lengths_(sequences, 0),
-        past_(device),
+        device_lengths_(device),
         spare_(device) {
     const std::size_t size =
         checked_product("a cache of keys and values", sequences, capacity, width, std::size_t{2});
-    for (std::size_t l = 0; l < blocks; ++l) keys_.emplace_back(device, size);
+    for (std::size_t l = 0; l < blocks; ++l) keys_values_.emplace_back(device, size);
   }
 
   std::size_t sequences() const { return lengths_.size(); }
@@ -45,11 +45,11 @@ class KeyValueCache {
       lengths.push_back(lengths_[s]);
     }
     const std::size_t size = capacity_ * 2 * width_;
-    for (auto& keys : keys_) {
+    for (auto& block : keys_values_) {
       spare_.reserve(sequences.size() * size);
       for (std::size_t i = 0; i < sequences.size(); ++i)
-        device_->copy(spare_.data() + i * size, keys.data() + sequences[i] * size, lengths[i] * 2 * width_);
-      std::swap(keys, spare_);
+        device_->copy(spare_.data() + i * size, block.data() + sequences[i] * size, lengths[i] * 2 * width_);
+      std::swap(block, spare_);
     }
     lengths_ = std::move(lengths);
   }
@@ -60,12 +60,12 @@ class KeyValueCache {
   // For the model:
 
   /// Block l's keys and values, [sequences capacity, 2 C].
-  Matrix<T> keys(std::size_t l) { return keys_[l].matrix(sequences() * capacity_, 2 * width_); }
+  Matrix<T> keys_values(std::size_t l) { return keys_values_[l].matrix(sequences() * capacity_, 2 * width_); }
   /// lengths() on the device.
-  const std::int32_t* past() {
-    const std::vector<std::int32_t> past(lengths_.begin(), lengths_.end());
-    past_.assign(past);
-    return past_.data();
+  const std::int32_t* device_lengths() {
+    const std::vector<std::int32_t> lengths(lengths_.begin(), lengths_.end());
+    device_lengths_.assign(lengths);
+    return device_lengths_.data();
   }
   void advance(std::size_t sequence, std::size_t positions) { lengths_[sequence] += positions; }
 
@@ -73,8 +73,8 @@ class KeyValueCache {
   D* device_;
   std::size_t width_, capacity_;
   std::vector<std::size_t> lengths_;
-  std::vector<device::Array<D, T>> keys_;  // per block
-  device::Array<D, std::int32_t> past_;
+  std::vector<device::Array<D, T>> keys_values_;  // per block
+  device::Array<D, std::int32_t> device_lengths_;
   device::Array<D, T> spare_;
 };
 

@@ -1,10 +1,8 @@
 #pragma once
 // The layer-norm policy: parameters and saved statistics around ops/layer_norm.hpp.
 
-#include "demix/core/precision.hpp"
 #include "demix/model/config.hpp"
-#include "demix/model/parameters.hpp"
-#include "demix/model/workspace.hpp"
+#include "demix/model/pass.hpp"
 #include "demix/ops/layer_norm.hpp"
 
 namespace demix {
@@ -15,12 +13,11 @@ struct LayerNorm {
   template <device::Device D, Precision P>
   class Layer {
    public:
-    using T = typename P::compute_type;
-    using Arena = ParameterArena<D, typename P::master_type>;
+    using T = compute_t<P>;
 
-    struct Activations {
-      explicit Activations(D& device) : mean(device), rstd(device) {}
-      device::Array<D, T> mean, rstd;  // [N] each
+    struct Saved {
+      explicit Saved(D& device) : mean(device), rstd(device) {}
+      device::Array<D, accumulate_t<T>> mean, rstd;  // [N] each
     };
 
     Layer(ParameterLayout& layout, const std::string& name, const ModelConfig& config)
@@ -28,18 +25,18 @@ struct LayerNorm {
           bias_(layout.shared.vector(name + ".bias", config.d_model, Initializer::zeros())) {}
 
     /// y [N, C] = LN(x [N, C]); overwrites.
-    void forward(D& device, const Arena& values, Matrix<const T> x, Matrix<T> y, Activations& saved) const {
-      ops::layer_norm(device, x, values.shared(weight_), values.shared(bias_), T(eps), y,
+    void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved& saved) const {
+      ops::layer_norm(pass.device, x, pass.weights.shared(weight_), pass.weights.shared(bias_), eps, y,
                       saved.mean.matrix(1, x.rows), saved.rstd.matrix(1, x.rows));
     }
 
     /// dx [N, C] += the gradient by x; parameter gradients accumulate.
-    void backward_accumulate(D& device, const Arena& values, Arena& gradients, Matrix<const T> x,
-                             Matrix<const T> dy, Matrix<T> dx, Activations& saved,
-                             Workspace<D, T>& workspace) const {
-      ops::layer_norm_backward_accumulate(device, dy, x, values.shared(weight_), saved.mean.matrix(1, x.rows),
-                                          saved.rstd.matrix(1, x.rows), dx, gradients.shared(weight_),
-                                          gradients.shared(bias_), workspace.columns);
+    void backward_accumulate(const BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy,
+                             Matrix<T> dx, Saved& saved) const {
+      ops::layer_norm_backward_accumulate(pass.device, dy, x, pass.weights.shared(weight_),
+                                          saved.mean.matrix(1, x.rows), saved.rstd.matrix(1, x.rows), dx,
+                                          pass.gradients.shared(weight_), pass.gradients.shared(bias_),
+                                          pass.workspace.columns);
     }
 
    private:

@@ -8,6 +8,7 @@
 #include "demix/core/host_device.hpp"
 #include "demix/core/math.hpp"
 #include "demix/core/matrix.hpp"
+#include "demix/core/precision.hpp"
 #include "demix/ops/linear.hpp"
 
 namespace demix::ops {
@@ -103,10 +104,11 @@ struct BiasActivation {
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
     T *pr = pre + r * cols, *yr = y + r * cols;
     const T* b = bias;
+    using U = accumulate_t<T>;
     team.for_each(cols, [=](std::size_t c) {
-      const T z = pr[c] + b[c];
+      const T z = T(U(pr[c]) + U(b[c]));
       pr[c] = z;
-      yr[c] = A::value(z);
+      yr[c] = T(A::value(U(z)));
     });
   }
 };
@@ -122,7 +124,8 @@ struct ActivationBackward {
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
     const T* pr = pre + r * cols;
     T* dr = dy + r * cols;
-    team.for_each(cols, [=](std::size_t c) { dr[c] *= A::derivative(pr[c]); });
+    using U = accumulate_t<T>;
+    team.for_each(cols, [=](std::size_t c) { dr[c] = T(U(dr[c]) * A::derivative(U(pr[c]))); });
   }
 };
 

@@ -6,6 +6,7 @@
 #include "demix/core/host_device.hpp"
 #include "demix/core/math.hpp"
 #include "demix/core/matrix.hpp"
+#include "demix/core/precision.hpp"
 #include "demix/device/array.hpp"
 
 namespace demix::ops {
@@ -71,13 +72,15 @@ template <class T>
 struct ElementTerm {
   const T* x;
   std::size_t stride;
-  DEMIX_HOST_DEVICE T operator()(std::size_t r, std::size_t c) const { return x[r * stride + c]; }
+  DEMIX_HOST_DEVICE accumulate_t<T> operator()(std::size_t r, std::size_t c) const {
+    return accumulate_t<T>(x[r * stride + c]);
+  }
 };
 
 /// dbias [1, C] += the column sums of dy [N, C].
-template <device::Device D, class T>
-void bias_backward(D& device, std::type_identity_t<Matrix<const T>> dy, Matrix<T> dbias,
-                   device::Array<D, T>& scratch) {
+template <class T, device::Device D>
+void bias_backward(D& device, Matrix<const T> dy, Matrix<accumulate_t<T>> dbias,
+                   device::Array<D, accumulate_t<T>>& scratch) {
   require_shape("bias_backward: dbias", dbias, 1, dy.cols);
   column_sum_accumulate(device, dy.rows, ElementTerm<T>{dy.data, dy.stride}, dbias, scratch);
 }

@@ -5,6 +5,7 @@
 #include "demix/core/host_device.hpp"
 #include "demix/core/matrix.hpp"
 #include "demix/core/philox.hpp"
+#include "demix/core/precision.hpp"
 #include "demix/ops/linear.hpp"
 
 namespace demix::ops {
@@ -15,9 +16,11 @@ struct Dropout {
   Seed seed = {};
   std::uint32_t step = 0;  // of forward passes in training: a number that never comes twice in a run
   std::uint32_t site = 0;  // the place in the model
+  /// Device memory: the number that each row has among those of all ranks; null: the rows number themselves.
+  const std::int32_t* row_numbers = nullptr;
 
   bool active() const { return probability > 0; }
-  Dropout at(std::uint32_t place) const { return {probability, seed, step, place}; }
+  Dropout at(std::uint32_t place) const { return {probability, seed, step, place, row_numbers}; }
 };
 
 /// The factor of one element: 0, or 1 / (1 - p).
@@ -25,15 +28,22 @@ struct DropoutMask {
   Seed seed;
   std::uint32_t step, site, threshold;
   float scale;
+  const std::int32_t* row_numbers;
 
   explicit DropoutMask(const Dropout& dropout)
       : seed(dropout.seed),
         step(dropout.step),
         site(dropout.site),
         threshold(static_cast<std::uint32_t>(dropout.probability * 16777216.0f)),
-        scale(1.0f / (1.0f - dropout.probability)) {}
+        scale(1.0f / (1.0f - dropout.probability)),
+        row_numbers(dropout.row_numbers) {}
 
-  /// The factors of columns 4 group .. 4 group + 3 of a row.
+  /// The number that a row of this process draws its mask by.
+  DEMIX_HOST_DEVICE std::size_t number_of(std::size_t row) const {
+    return row_numbers ? static_cast<std::size_t>(row_numbers[row]) : row;
+  }
+
+  /// The factors of columns 4 group .. 4 group + 3 of the row of that number.
   DEMIX_HOST_DEVICE void factors(std::size_t row, std::size_t group, float out[4]) const {
     const PhiloxWords random =
         philox(seed, static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(row), step,
@@ -45,15 +55,15 @@ struct DropoutMask {
   template <class Team, class F>
   DEMIX_HOST_DEVICE void for_each(Team& team, std::size_t row, std::size_t cols, F f) const {
     const DropoutMask mask = *this;
-    const std::size_t groups = cols / 4;
+    const std::size_t groups = cols / 4, number = number_of(row);
     team.for_each(groups, [=](std::size_t group) {
       float factor[4];
-      mask.factors(row, group, factor);
+      mask.factors(number, group, factor);
       for (std::size_t k = 0; k < 4; ++k) f(4 * group + k, factor[k]);
     });
     team.for_each(cols - 4 * groups, [=](std::size_t k) {
       float factor[4];
-      mask.factors(row, groups, factor);
+      mask.factors(number, groups, factor);
       f(4 * groups + k, factor[k]);
     });
   }
@@ -70,7 +80,8 @@ struct Residual {
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
     const T *br = branch + r * cols, *rr = residual + r * cols;
     T* yr = y + r * cols;
-    team.for_each(cols, [=](std::size_t c) { yr[c] = rr[c] + br[c]; });
+    using A = accumulate_t<T>;
+    team.for_each(cols, [=](std::size_t c) { yr[c] = T(A(rr[c]) + A(br[c])); });
   }
 };
 
@@ -86,7 +97,9 @@ struct DropoutResidual {
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
     const T *br = branch + r * cols, *rr = residual + r * cols;
     T* yr = y + r * cols;
-    mask.for_each(team, r, cols, [=](std::size_t c, float factor) { yr[c] = rr[c] + T(factor) * br[c]; });
+    using A = accumulate_t<T>;
+    mask.for_each(team, r, cols,
+                  [=](std::size_t c, float factor) { yr[c] = T(A(rr[c]) + A(factor) * A(br[c])); });
   }
 };
 
@@ -102,7 +115,8 @@ struct DropoutScale {
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
     const T* xr = x + r * cols;
     T* yr = y + r * cols;
-    mask.for_each(team, r, cols, [=](std::size_t c, float factor) { yr[c] = T(factor) * xr[c]; });
+    using A = accumulate_t<T>;
+    mask.for_each(team, r, cols, [=](std::size_t c, float factor) { yr[c] = T(A(factor) * A(xr[c])); });
   }
 };
 

@@ -6,6 +6,7 @@
 
 #include "demix/core/host_device.hpp"
 #include "demix/core/matrix.hpp"
+#include "demix/core/precision.hpp"
 #include "demix/device/concepts.hpp"
 
 namespace demix::ops {
@@ -16,36 +17,38 @@ using device::Transpose;
 template <class T>
 using In = std::type_identity_t<Matrix<const T>>;
 
-/// c = op(a) op(b) + beta c. Throws Error when the shapes do not fit.
-template <device::Device D, class T>
-void matmul(D& device, Transpose ta, In<T> a, Transpose tb, In<T> b, std::type_identity_t<T> beta,
-            Matrix<T> c) {
+/// c = op(a) op(b) + beta c; c has the operands' type, or the one their products accumulate in. Throws Error
+/// when the shapes do not fit.
+template <class T, device::Device D, class Result>
+void matmul(D& device, Transpose ta, Matrix<const T> a, Transpose tb, Matrix<const T> b, double beta,
+            Matrix<Result> c) {
   const bool at = ta == Transpose::yes, bt = tb == Transpose::yes;
   const std::size_t m = at ? a.cols : a.rows, k = at ? a.rows : a.cols;
   const std::size_t n = bt ? b.rows : b.cols, kb = bt ? b.cols : b.rows;
   require(k == kb && c.rows == m && c.cols == n, "matmul: op(a) is [", m, ", ", k, "], op(b) is [", kb, ", ",
           n, "], c is ", shape_of(c));
-  require(k > 0 || beta == T(1), "matmul: a product over 0 terms can only be accumulated");
+  require(k > 0 || beta == 1, "matmul: a product over 0 terms can only be accumulated");
   if (m == 0 || n == 0 || k == 0) return;
-  device.gemm(ta, tb, m, n, k, T(1), a.data, a.stride, b.data, b.stride, beta, c.data, c.stride);
+  using A = accumulate_t<T>;
+  device.gemm(ta, tb, m, n, k, A(1), a.data, a.stride, b.data, b.stride, A(beta), c.data, c.stride);
 }
 
 /// y = x W^T. x [N, in], w [out, in], y [N, out]; overwrites y.
 template <device::Device D, class T>
 void linear(D& device, In<T> x, In<T> w, Matrix<T> y) {
-  matmul(device, Transpose::no, x, Transpose::yes, w, T(0), y);
+  matmul<T>(device, Transpose::no, x, Transpose::yes, w, 0, y);
 }
 
 /// dx = dy W. dy [N, out], w [out, in], dx [N, in]; overwrites dx.
 template <device::Device D, class T>
 void linear_backward_input(D& device, In<T> dy, In<T> w, Matrix<T> dx) {
-  matmul(device, Transpose::no, dy, Transpose::no, w, T(0), dx);
+  matmul<T>(device, Transpose::no, dy, Transpose::no, w, 0, dx);
 }
 
 /// dw += dy^T x. dy [N, out], x [N, in], dw [out, in]; accumulates.
-template <device::Device D, class T>
-void linear_backward_weight(D& device, In<T> dy, In<T> x, Matrix<T> dw) {
-  matmul(device, Transpose::yes, dy, Transpose::no, x, T(1), dw);
+template <class T, device::Device D>
+void linear_backward_weight(D& device, Matrix<const T> dy, Matrix<const T> x, Matrix<accumulate_t<T>> dw) {
+  matmul<T>(device, Transpose::yes, dy, Transpose::no, x, 1, dw);
 }
 
 /// y[r, :] += bias for every row.
@@ -60,7 +63,8 @@ struct BiasAdd {
   DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t r) const {
     T* yr = y + r * stride;
     const T* b = bias;
-    team.for_each(cols, [=](std::size_t c) { yr[c] += b[c]; });
+    using A = accumulate_t<T>;
+    team.for_each(cols, [=](std::size_t c) { yr[c] = T(A(yr[c]) + A(b[c])); });
   }
 };
 

@@ -29,16 +29,30 @@ struct SumOfSquares {
   }
 };
 
-/// The sum of x[i]^2, partial sums added in double on the host. Waits for the device.
+/// *sum += the sum of the partial sums, in double.
+template <class T>
+struct SumOfPartials {
+  const T* partial;
+  std::size_t chunks;
+  double* sum;
+
+  template <class Team>
+  DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t) const {
+    const T* p = partial;
+    const double total = team.sum(chunks, [=](std::size_t i) { return static_cast<double>(p[i]); });
+    double* out = sum;
+    team.once([=] { *out += total; });
+  }
+};
+
+/// *sum (device memory) += the sum of x[i]^2, partial sums added in double. `scratch` grows to ceil(n /
+/// 16384) elements. Does not wait for the device.
 template <device::Device D, class T>
-double sum_of_squares(D& device, std::span<const T> x, device::Array<D, T>& scratch) {
+void accumulate_sum_of_squares(D& device, std::span<const T> x, device::Array<D, T>& scratch, double* sum) {
   const std::size_t chunks = ceil_div(x.size(), reduce_chunk);
-  if (chunks == 0) return 0;
   scratch.reserve(chunks);
   device.rows(chunks, SumOfSquares<T>{x.data(), x.size(), scratch.data()});
-  double total = 0;
-  for (const T partial : scratch.to_host(chunks)) total += static_cast<double>(partial);
-  return total;
+  device.rows(1, SumOfPartials<T>{scratch.data(), chunks, sum});
 }
 
 }  // namespace demix::ops

@@ -4,28 +4,29 @@
 #include <cstddef>
 #include <vector>
 
-#include "demix/model/parameters.hpp"
+#include "demix/model/parameter_arena.hpp"
 
 namespace demix::optim {
 
 /// Numbers [first, first + count) of a region.
 struct ParameterSpan {
-  std::size_t region, first, count;
+  RegionId region;
+  std::size_t first, count;
 
   friend bool operator==(const ParameterSpan&, const ParameterSpan&) = default;
 };
 
-/// Every parameter: one span per region.
+/// Every parameter held here: one span per region.
 template <device::Device D, class T>
 std::vector<ParameterSpan> whole_regions(const ParameterArena<D, T>& arena) {
   std::vector<ParameterSpan> spans;
-  for (std::size_t r = 0; r < arena.regions(); ++r) spans.push_back({r, 0, arena.region(r).size()});
+  for (const RegionId r : arena.regions()) spans.push_back({r, 0, arena.region(r).size()});
   return spans;
 }
 
 /// A region's parameters whose names `wanted(name)` picks; neighbours are one span.
 template <class Wanted>
-std::vector<ParameterSpan> spans_of(const RegionLayout& layout, std::size_t region, Wanted wanted) {
+std::vector<ParameterSpan> spans_of(const RegionLayout& layout, RegionId region, Wanted wanted) {
   std::vector<ParameterSpan> spans;
   for (const auto& parameter : layout.parameters()) {
     if (!wanted(parameter.name)) continue;

@@ -4,14 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "demix/comm/communicator.hpp"
+#include "demix/comm/self.hpp"
 #include "demix/core/place.hpp"
 #include "demix/core/processors.hpp"
 #include "demix/core/run_program.hpp"
 #include "demix/data/layout.hpp"
 #include "demix/data/vocabulary.hpp"
 #include "demix/device/cpu.hpp"
-#include "demix/model/language_model.hpp"
 #include "demix/ops/activation.hpp"
 #include "demix/train/memory.hpp"
 #include "demix/train/options.hpp"
@@ -40,7 +39,7 @@ inline TrainingData open_data(const std::filesystem::path& data_bin, const std::
                               DomainId first = DomainId(0)) {
   TrainingData result{data_bin, data::vocabulary_fingerprint(data_bin), {}, {}, {}};
   for (const auto& domain : domains) {
-    result.domains.push_back(DomainId(index(first) + static_cast<int>(result.domains.size())));
+    result.domains.push_back(DomainId(static_cast<int>(index(first) + result.domains.size())));
     result.train.push_back(data::open_split(data_bin, domain, "train", dictionary.size(), block_length));
     result.valid.push_back(data::open_split(data_bin, domain, "valid", dictionary.size(), block_length));
   }
@@ -61,12 +60,13 @@ int train(const RunOptions& run, StopSignal& stop) {
   config.vocabulary = dictionary.size();
   require_memory_for_training(config, run.settings, domains.size(), Model::has_experts ? domains.size() : 1);
   device::Cpu device;
-  comm::Self comm;
   Model model(device, config, domains, run.settings.seed);
   const TrainingData data = open_data(run.data, domains, dictionary, model.text_length());
-  Trainer<Model, comm::Self> trainer(model, comm, data, run.settings);
+  Trainable<Model> trainable(model);
+  Trainer<device::Cpu, Fp32, comm::Self> trainer(
+      trainable, comm::Self(), comm::Placement::whole(domains.size()), data, run.settings, run.settings.adam);
   std::fprintf(stderr, "%s: %zu parameters, %zu domains, %zu tokens per update, %d threads\n",
-               run.settings.experiment.c_str(), model.values().size(), domains.size(),
+               run.settings.experiment.c_str(), model.weights().size(), domains.size(),
                domains.size() * run.settings.batch_size * run.settings.update_freq * config.tokens_per_sample,
                device.threads());
   stop.defer("this micro-batch, or batch of validation");

@@ -41,21 +41,22 @@ struct Adaptation {
   nlohmann::json facts;                       // a resumed run must have the same
 };
 
-/// What must not change between the parts of a resumed run, for it to equal an unbroken one. `facts` are an
-/// adaptation's, or null.
-inline nlohmann::json settings_for_resume(const Settings& settings, int ranks, const nlohmann::json& facts) {
+/// What must not change between the parts of a resumed run, for it to equal an unbroken one: `replicas` of
+/// one process's micro-batches make an update, `optimizer` are the facts of its settings, and `adaptation`
+/// those of an adaptation, or null.
+inline nlohmann::json settings_for_resume(const Settings& settings, std::size_t replicas,
+                                          const optim::NamedNumbers& optimizer,
+                                          const nlohmann::json& adaptation) {
   nlohmann::json result{{"lr", settings.learning_rate},
                         {"warmup-updates", settings.warmup_updates},
                         {"max-update", settings.max_update},
                         {"batch-size", settings.batch_size},
-                        {"update-freq", settings.update_freq},
+                        {"update-freq", settings.update_freq * replicas},
                         {"clip-norm", settings.clip_norm},
-                        {"adam-betas", {settings.adam.beta1, settings.adam.beta2}},
-                        {"adam-eps", settings.adam.eps},
-                        {"weight-decay", settings.adam.weight_decay},
-                        {"seed", settings.seed.value},
-                        {"ranks", ranks}};
-  if (!facts.is_null()) result["adaptation"] = facts;
+                        {"seed", settings.seed.value}};
+  for (const auto& [name, numbers] : optimizer)
+    result[name] = numbers.size() == 1 ? nlohmann::json(numbers.front()) : nlohmann::json(numbers);
+  if (!adaptation.is_null()) result["adaptation"] = adaptation;
   return result;
 }
 

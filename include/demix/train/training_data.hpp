@@ -28,8 +28,8 @@ inline nlohmann::json text_identity(const TrainingData& data, const std::vector<
   };
   auto result = nlohmann::json::object();
   for (std::size_t d = 0; d < data.domains.size(); ++d)
-    result[names[static_cast<std::size_t>(index(data.domains[d]))]] = {
-        {"train", describe(data.train[d].file())}, {"valid", describe(data.valid[d].file())}};
+    result[names[index(data.domains[d])]] = {{"train", describe(data.train[d].file())},
+                                             {"valid", describe(data.valid[d].file())}};
   return result;
 }
 

@@ -1,23 +1,18 @@
 #pragma once
-// Parameters live in contiguous regions: one that all domains share, and one per expert. A layout says where
-// each parameter stands; an arena holds the numbers of one role (values, gradients, an optimizer moment) in
-// that layout.
+// Where parameters stand. A model's parameters live in regions: one that all domains share, and one per
+// expert, which all experts lay out alike.
 
-#include <atomic>
-#include <cmath>
+#include <algorithm>
+#include <compare>
 #include <cstdint>
+#include <functional>
 #include <set>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "demix/core/checked_size.hpp"
-#include "demix/core/hash.hpp"
-#include "demix/core/matrix.hpp"
-#include "demix/core/parallel.hpp"
-#include "demix/core/philox.hpp"
+#include "demix/core/error.hpp"
 #include "demix/core/types.hpp"
-#include "demix/device/array.hpp"
 
 namespace demix {
 
@@ -60,6 +55,20 @@ class RegionLayout {
   ParameterRef vector(std::string name, std::size_t cols, Initializer initializer) {
     return add(std::move(name), 1, cols, true, initializer);
   }
+  /// Matrices of one shape, back to back: the result is [names * rows, cols], one matrix to a GEMM.
+  ParameterRef stacked_matrices(const std::vector<std::string>& names, std::size_t rows, std::size_t cols,
+                                Initializer initializer) {
+    const std::size_t offset = size_;
+    for (const auto& name : names) matrix(name, rows, cols, initializer);
+    return {offset, names.size() * rows, cols};
+  }
+  /// Vectors of one length, back to back: [1, names * cols].
+  ParameterRef stacked_vectors(const std::vector<std::string>& names, std::size_t cols,
+                               Initializer initializer) {
+    const std::size_t offset = size_;
+    for (const auto& name : names) vector(name, cols, initializer);
+    return {offset, 1, names.size() * cols};
+  }
   void align() { size_ = (size_ + alignment - 1) / alignment * alignment; }
 
   std::size_t size() const { return size_; }
@@ -81,10 +90,70 @@ class RegionLayout {
   std::vector<ParameterInfo> parameters_;
 };
 
-/// The shared region and the region that every expert repeats.
+/// The two groups of regions: the shared region, once, and the expert region, once per expert.
 struct ParameterLayout {
   RegionLayout shared;
   RegionLayout expert;  // empty in a model without experts
+};
+
+/// Names one region.
+class RegionId {
+ public:
+  constexpr RegionId(ExpertId expert) : number_(static_cast<std::int32_t>(expert)) {}
+  static constexpr RegionId shared() { return RegionId(ExpertId(-1)); }
+
+  constexpr bool is_shared() const { return number_ < 0; }
+  /// Of a region that is not the shared one.
+  constexpr ExpertId expert() const { return ExpertId(number_); }
+  const RegionLayout& layout(const ParameterLayout& layout) const {
+    return is_shared() ? layout.shared : layout.expert;
+  }
+
+  friend constexpr auto operator<=>(RegionId, RegionId) = default;
+
+ private:
+  std::int32_t number_;
+};
+
+/// Which of a model's E experts a process holds.
+class HeldExperts {
+ public:
+  /// All of them.
+  explicit HeldExperts(std::size_t experts) : slots_(experts) {
+    for (std::size_t e = 0; e < experts; ++e) {
+      held_.push_back(ExpertId(static_cast<std::int32_t>(e)));
+      slots_[e] = e;
+    }
+  }
+  /// These, in ascending order. Throws Error for one that is not below `experts`, or another order.
+  HeldExperts(std::size_t experts, std::vector<ExpertId> held)
+      : held_(std::move(held)), slots_(experts, not_held) {
+    require(std::adjacent_find(held_.begin(), held_.end(), std::greater_equal<>()) == held_.end(),
+            "held experts: expected each once, in ascending order");
+    for (std::size_t slot = 0; slot < held_.size(); ++slot) {
+      require(index(held_[slot]) < experts, "expert ", index(held_[slot]), " of a model with ", experts,
+              " experts");
+      slots_[index(held_[slot])] = slot;
+    }
+  }
+
+  const std::vector<ExpertId>& list() const { return held_; }
+  std::size_t size() const { return held_.size(); }
+  std::size_t all() const { return slots_.size(); }
+  bool contains(ExpertId expert) const {
+    return index(expert) < slots_.size() && slots_[index(expert)] != not_held;
+  }
+  /// The place of an expert among the held ones. Throws Error for one that is not held.
+  std::size_t slot(ExpertId expert) const {
+    require(contains(expert), "expert ", index(expert), " is not held here, only ", size(), " of ", all(),
+            " experts are");
+    return slots_[index(expert)];
+  }
+
+ private:
+  static constexpr std::size_t not_held = static_cast<std::size_t>(-1);
+  std::vector<ExpertId> held_;
+  std::vector<std::size_t> slots_;  // by expert
 };
 
 /// Throws Error unless this can be the layout of a model: it has expert parameters if, and only if, the type
@@ -111,88 +180,6 @@ inline void validate(const ParameterLayout& layout, bool has_experts) {
       require(names.insert(name).second, "model: two parameters are called '", name,
               "'; give each a name of its own");
     }
-}
-
-/// The numbers of one role: values, gradients, Adam's first or second moment.
-template <device::Device D, class T>
-class ParameterArena {
- public:
-  using value_type = T;
-
-  /// Allocates and zeroes `shared` and `experts` times `expert` of the layout.
-  ParameterArena(D& device, const ParameterLayout& layout, std::size_t experts) {
-    regions_.emplace_back(device, layout.shared.size());
-    if (layout.expert.size() > 0)
-      for (std::size_t e = 0; e < experts; ++e) regions_.emplace_back(device, layout.expert.size());
-    fill_zero();
-  }
-
-  /// Region 0 is the shared one, region 1 + e is expert e's.
-  std::size_t regions() const { return regions_.size(); }
-  std::span<T> region(std::size_t r) { return {regions_[r].data(), regions_[r].size()}; }
-  std::span<const T> region(std::size_t r) const { return {regions_[r].data(), regions_[r].size()}; }
-
-  Matrix<T> shared(ParameterRef p) { return {regions_[0].data() + p.offset, p.rows, p.cols}; }
-  Matrix<const T> shared(ParameterRef p) const { return {regions_[0].data() + p.offset, p.rows, p.cols}; }
-  Matrix<T> expert(DomainId e, ParameterRef p) { return {expert_data(e) + p.offset, p.rows, p.cols}; }
-  Matrix<const T> expert(DomainId e, ParameterRef p) const {
-    return {expert_data(e) + p.offset, p.rows, p.cols};
-  }
-
-  void fill_zero() {
-    for (auto& region : regions_) region.fill_zero();
-  }
-
-  std::size_t size() const {
-    std::size_t total = 0;
-    for (const auto& region : regions_) total += region.size();
-    return total;
-  }
-
- private:
-  T* expert_data(DomainId e) const { return regions_.at(1 + static_cast<std::size_t>(index(e))).data(); }
-
-  std::vector<device::Array<D, T>> regions_;
-};
-
-/// Writes a parameter's starting values, a function of the seed and the parameter's name alone.
-template <class T>
-void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out) {
-  const auto& init = parameter.initializer;
-  const std::uint64_t hash = fnv1a(parameter.name);
-  const double bound = init.scale * std::sqrt(6.0 / static_cast<double>(parameter.rows + parameter.cols));
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    double value = init.kind == Initializer::Kind::ones ? 1 : 0;
-    if (init.kind == Initializer::Kind::normal || init.kind == Initializer::Kind::xavier_uniform) {
-      const auto random = philox(seed, static_cast<std::uint32_t>(i),
-                                 static_cast<std::uint32_t>(i >> 32) ^
-                                     static_cast<std::uint32_t>(RandomStream::initialization) << 16,
-                                 static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32));
-      const double u = uniform_unit(random.word[0]), v = uniform_unit(random.word[1]);
-      value = init.kind == Initializer::Kind::normal
-                  ? init.scale * std::sqrt(-2 * std::log(u)) * std::cos(2 * 3.14159265358979323846 * v)
-                  : bound * (2 * u - 1);
-      if (init.zero_row >= 0 && i / parameter.cols == static_cast<std::size_t>(init.zero_row)) value = 0;
-    }
-    out[i] = static_cast<T>(value);
-  }
-}
-
-/// Starting values for every region; all experts start alike, as copies of one feed-forward layer.
-template <device::Device D, class T>
-void initialize(D& device, const ParameterLayout& layout, Seed seed, ParameterArena<D, T>& values) {
-  for (std::size_t r = 0; r < values.regions(); ++r) {
-    const RegionLayout& region = r == 0 ? layout.shared : layout.expert;
-    std::vector<T> host(region.size(), T(0));
-    std::atomic<std::size_t> next = 0;
-    parallel_region([&](int, int) {
-      for (std::size_t p = next++; p < region.parameters().size(); p = next++) {
-        const auto& info = region.parameters()[p];
-        initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()));
-      }
-    });
-    device.copy_to_device(values.region(r).data(), host.data(), host.size());
-  }
 }
 
 }  // namespace demix

@@ -1,4 +1,4 @@
-#include "demix/ops/attention.hpp"
+#include "demix/ops/attention_cpu.hpp"
 
 #include "testing.hpp"
 
@@ -18,14 +18,14 @@ struct Attention {
         out(shape.rows() * shape.width(), T(99)),
         logsumexp(shape.sequences * shape.heads * shape.sequence_length),
         scratch(cpu) {
-    ops::causal_attention(cpu, shape, view(qkv, 3), view(out, 1), lse(), scratch);
+    ops::Attention<device::Cpu>::forward<T>(cpu, shape, view(qkv, 3), view(out, 1), lse(), scratch);
   }
 
   std::vector<T> backward(const std::vector<double>& dout_) {
     auto dout = cast<T>(dout_);
     std::vector<T> dqkv(qkv.size(), T(99));
-    ops::causal_attention_backward(cpu, shape, view(dout, 1), view(qkv, 3), view(out, 1), lse(),
-                                   view(dqkv, 3), scratch);
+    ops::Attention<device::Cpu>::backward<T>(cpu, shape, view(dout, 1), view(qkv, 3), view(out, 1), lse(),
+                                             view(dqkv, 3), scratch);
     return dqkv;
   }
 
@@ -103,24 +103,25 @@ BOOST_AUTO_TEST_CASE(hand_values) {
 BOOST_AUTO_TEST_CASE(further_tokens_see_those_before_them) {
   // Two sequences: 70 tokens of the first and 3 of the second come before the last 66.
   const std::size_t heads = 2, head_dim = 3, width = heads * head_dim, capacity = 140, rest = 66;
-  const std::vector<std::int32_t> past{70, 3};
+  const std::vector<std::int32_t> lengths{70, 3};
   device::Cpu cpu;
   device::Array<device::Cpu, double> scratch(cpu);
-  Owned<double> keys(2 * capacity, 2 * width, NAN), some(2 * rest, 3 * width), out(2 * rest, width);
+  Owned<double> keys_values(2 * capacity, 2 * width, NAN), some(2 * rest, 3 * width), out(2 * rest, width);
   std::vector<double> expected;
   for (std::size_t b = 0; b < 2; ++b) {
-    const auto before = static_cast<std::size_t>(past[b]);
+    const auto before = static_cast<std::size_t>(lengths[b]);
     const ops::AttentionShape shape{1, before + rest, heads, head_dim};
     const auto qkv = random_qkv(shape);
     const auto whole = naive(shape, qkv, std::vector<double>(shape.rows() * width)).out;
     expected.insert(expected.end(), whole.begin() + static_cast<std::ptrdiff_t>(before * width), whole.end());
     for (std::size_t t = 0; t < before; ++t)
-      std::copy_n(&qkv[t * 3 * width + width], 2 * width, &keys(b * capacity + t, 0));
+      std::copy_n(&qkv[t * 3 * width + width], 2 * width, &keys_values(b * capacity + t, 0));
     std::copy(qkv.begin() + static_cast<std::ptrdiff_t>(before * 3 * width), qkv.end(), &some(b * rest, 0));
   }
   const ops::AttentionShape shape{2, rest, heads, head_dim};
-  ops::append_keys<device::Cpu, double>(cpu, shape, some.view(), past.data(), keys.view());
-  ops::causal_attention_on<double>(cpu, shape, some.view(), keys.view(), past.data(), out.view(), scratch);
+  ops::append_keys_values<device::Cpu, double>(cpu, shape, some.view(), lengths.data(), keys_values.view());
+  ops::Attention<device::Cpu>::forward_cached<double>(cpu, shape, some.view(), keys_values.view(),
+                                                      lengths.data(), out.view(), scratch);
   DEMIX_CHECK_CLOSE(out.values, expected, 1e-12);
 }
 
@@ -194,14 +195,14 @@ BOOST_AUTO_TEST_CASE(shapes) {
   const ops::AttentionShape shape{1, 4, 2, 3};
   Owned<float> qkv(4, 18), out(4, 6), logsumexp(2, 4), wrong(4, 7);
   const auto forward = [&](auto& a, auto& b, auto& c) {
-    ops::causal_attention(cpu, shape, a.view(), b.view(), c.view(), scratch);
+    ops::Attention<device::Cpu>::forward<float>(cpu, shape, a.view(), b.view(), c.view(), scratch);
   };
   BOOST_CHECK_THROW(forward(wrong, out, logsumexp), Error);
   BOOST_CHECK_THROW(forward(qkv, wrong, logsumexp), Error);
   BOOST_CHECK_THROW(forward(qkv, out, wrong), Error);
   const auto backward = [&](auto& dout, auto& a, auto& o, auto& lse, auto& dqkv) {
-    ops::causal_attention_backward(cpu, shape, dout.view(), a.view(), o.view(), lse.view(), dqkv.view(),
-                                   scratch);
+    ops::Attention<device::Cpu>::backward<float>(cpu, shape, dout.view(), a.view(), o.view(), lse.view(),
+                                                 dqkv.view(), scratch);
   };
   Owned<float> dqkv(4, 18);
   backward(out, qkv, out, logsumexp, dqkv);

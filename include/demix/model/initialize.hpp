@@ -1,0 +1,64 @@
+#pragma once
+// The starting values of parameters.
+
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "demix/core/hash.hpp"
+#include "demix/core/parallel.hpp"
+#include "demix/core/philox.hpp"
+#include "demix/model/weights.hpp"
+
+namespace demix {
+
+/// Writes a parameter's starting values, a function of the seed and the parameter's name alone.
+template <class T>
+void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out) {
+  const auto& init = parameter.initializer;
+  const std::uint64_t hash = fnv1a(parameter.name);
+  const double bound = init.scale * std::sqrt(6.0 / static_cast<double>(parameter.rows + parameter.cols));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    double value = init.kind == Initializer::Kind::ones ? 1 : 0;
+    if (init.kind == Initializer::Kind::normal || init.kind == Initializer::Kind::xavier_uniform) {
+      const auto random = philox(seed, static_cast<std::uint32_t>(i),
+                                 static_cast<std::uint32_t>(i >> 32) ^
+                                     static_cast<std::uint32_t>(RandomStream::initialization) << 16,
+                                 static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32));
+      const double u = uniform_unit(random.word[0]), v = uniform_unit(random.word[1]);
+      value = init.kind == Initializer::Kind::normal
+                  ? init.scale * std::sqrt(-2 * std::log(u)) * std::cos(2 * 3.14159265358979323846 * v)
+                  : bound * (2 * u - 1);
+      if (init.zero_row >= 0 && i / parameter.cols == static_cast<std::size_t>(init.zero_row)) value = 0;
+    }
+    out[i] = static_cast<T>(value);
+  }
+}
+
+/// Starting values for every region; all experts start alike, as copies of one feed-forward layer. Waits for
+/// the device.
+template <device::Device D, Precision P>
+void initialize(D& device, const ParameterLayout& layout, Seed seed, Weights<D, P>& weights) {
+  using T = master_t<P>;
+  std::vector<T> host;
+  for (const RegionId region : weights.regions()) {
+    if (region.is_shared() || region.expert() == weights.held().list().front()) {
+      const RegionLayout& parameters = region.layout(layout);
+      host.assign(parameters.size(), T(0));
+      std::atomic<std::size_t> next = 0;
+      parallel_region([&](int, int) {
+        for (std::size_t p = next++; p < parameters.parameters().size(); p = next++) {
+          const auto& info = parameters.parameters()[p];
+          initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()));
+        }
+      });
+    }
+    weights.assign(region, [&](std::span<T> values) {
+      device.copy_to_device(values.data(), host.data(), values.size());
+    });
+  }
+}
+
+}  // namespace demix

@@ -1,0 +1,149 @@
+#pragma once
+// The folder of a run: its checkpoints, its lock, and what a resumed run must have in common with it.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "demix/checkpoint/checkpoint.hpp"
+#include "demix/checkpoint/folder.hpp"
+#include "demix/core/file_lock.hpp"
+#include "demix/core/vocabulary_fingerprint.hpp"
+#include "demix/train/run_state.hpp"
+#include "demix/train/settings.hpp"
+#include "demix/train/trainable_model.hpp"
+#include "demix/train/training_data.hpp"
+
+namespace demix::train {
+
+/// What a run is, as far as a resumed one must be the same.
+struct RunIdentity {
+  std::string experiment;
+  std::filesystem::path data_bin;
+  std::string vocabulary_fingerprint;
+  nlohmann::json text;      // text_identity
+  nlohmann::json settings;  // settings_for_resume
+};
+
+/// Saves and loads the checkpoints of one run of a model and its optimizer.
+template <device::Device D, Precision P, optim::Optimizer<D, P> O>
+class RunFolder {
+ public:
+  using OptimizerState = optim::OptimizerState<D, P, O>;
+
+  /// Model and state must outlive this. Creates and locks the folder. Throws Error when another run has it.
+  RunFolder(const std::filesystem::path& save_dir, std::size_t keep_checkpoints, RunIdentity identity,
+            TrainableModel<D, P>& model, OptimizerState& optimizer)
+      : identity_(std::move(identity)),
+        keep_checkpoints_(keep_checkpoints),
+        model_(model),
+        optimizer_(optimizer),
+        folder_(save_dir),
+        lock_(save_dir / ".lock", save_dir) {}
+
+  const std::filesystem::path& path() const { return folder_.path(); }
+
+  /// Where the newest checkpoint is, in words.
+  std::string last_good() const {
+    const auto latest = folder_.latest_step();
+    return latest ? folder_.path_of(*latest).string() : std::string("none: nothing was saved yet");
+  }
+  std::string path_of(std::uint64_t step) const { return folder_.path_of(step).string(); }
+
+  /// Loads the newest checkpoint, if there is one, into model and optimizer. Throws Error when it is of
+  /// another model, vocabulary, set of domains, text, or run.
+  RunState resume() {
+    folder_.remove_partial();
+    folder_.restore_links();
+    const auto latest = folder_.latest_step();
+    if (!latest) return {};
+    const auto path = folder_.path_of(*latest);
+    const auto found = checkpoint::read_metadata(path), expected = metadata(*latest);
+    const auto require_same = [&](const char* what, const std::string& there, const std::string& here) {
+      require(there == here, "cannot continue from ", path.string(), ": its ", what, " is\n  ", there,
+              "\nbut this run's is\n  ", here,
+              "\nUse another --save-dir, or the options that started that run");
+    };
+    require_same("experiment", found.experiment, expected.experiment);
+    require_same("architecture", found.config.describe(), expected.config.describe());
+    require_same("list of domains", nlohmann::json(found.domains).dump(),
+                 nlohmann::json(expected.domains).dump());
+    // A run goes on with what is known of its vocabulary by now.
+    identity_.vocabulary_fingerprint =
+        require_same_vocabulary({identity_.data_bin.string(), identity_.vocabulary_fingerprint},
+                                {path.string(), found.vocabulary_fingerprint});
+    const auto scalars = nlohmann::json::parse(checkpoint::read_scalars(path, found));
+    require_same("training settings", settings_of(scalars).dump(), identity_.settings.dump());
+    require_same_text(path.string(), scalars.value("text", nlohmann::json()), identity_.data_bin,
+                      identity_.text);
+    checkpoint::load_values(path, found, model_);
+    auto state = training_state();
+    checkpoint::load_state(model_.device(), path, found, state);
+    model_.weights().refresh();
+    const RunState run = run_state_of(scalars, *latest);
+    saved_ = run;
+    point_and_prune(run);
+    return run;
+  }
+
+  /// Saves a checkpoint of the run as it is, unless it is there; links and removes what is due. Throws Error
+  /// when that is not possible.
+  void save(const RunState& run) {
+    const bool is_there = folder_.latest_step() == run.step;
+    if (!is_there || (saved_.validation_due && !run.validation_due)) {
+      auto state = training_state();
+      auto scalars = to_json(run);
+      scalars["settings"] = identity_.settings;
+      scalars["text"] = identity_.text;
+      state.scalars = scalars.dump();
+      if (is_there)
+        checkpoint::replace_state(model_.device(), folder_.path_of(run.step), metadata(run.step), state);
+      else
+        checkpoint::save(folder_.path_of(run.step), metadata(run.step), model_, &state);
+    }
+    saved_ = run;
+    point_and_prune(run);
+  }
+
+  /// The best validation that a checkpoint on the disk has.
+  const Best& saved_best() const { return saved_.best; }
+
+ private:
+  /// Those of a checkpoint; an older demix kept the number of its ranks, which was 1.
+  static nlohmann::json settings_of(const nlohmann::json& scalars) {
+    auto settings = scalars.at("settings");
+    if (settings.value("ranks", 1) == 1) settings.erase("ranks");
+    return settings;
+  }
+
+  void point_and_prune(const RunState& run) {
+    folder_.point("checkpoint_last", run.step);
+    if (run.best.step > 0 && std::filesystem::is_directory(folder_.path_of(run.best.step)))
+      folder_.point("checkpoint_best", run.best.step);
+    if (keep_checkpoints_ > 0) folder_.keep_newest(keep_checkpoints_);
+  }
+
+  /// What the optimizer keeps; and the master weights, where the checkpoint's float32 would round them.
+  checkpoint::TrainingState<master_t<P>> training_state() {
+    auto state = checkpoint::state_of(model_.layout(), optimizer_);
+    if constexpr (!std::same_as<master_t<P>, float>)
+      state.slots.push_back(checkpoint::weights_of(model_.layout(), model_.weights().master()));
+    return state;
+  }
+
+  checkpoint::Metadata metadata(std::uint64_t step) const {
+    return {identity_.experiment, model_.dictionary_config(), model_.domains(),
+            identity_.vocabulary_fingerprint, step};
+  }
+
+  RunIdentity identity_;
+  std::size_t keep_checkpoints_;
+  TrainableModel<D, P>& model_;
+  OptimizerState& optimizer_;
+  checkpoint::CheckpointFolder folder_;
+  const FileLock lock_;
+  RunState saved_;  // of the newest checkpoint
+};
+
+}  // namespace demix::train

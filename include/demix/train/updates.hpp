@@ -1,0 +1,95 @@
+#pragma once
+// One optimizer update: micro-batches, gradients, ranks, clipping, optimizer.
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "demix/data/batcher.hpp"
+#include "demix/optim/gradient_norm.hpp"
+#include "demix/optim/optimizer.hpp"
+#include "demix/train/gradient_sync.hpp"
+#include "demix/train/trainable_model.hpp"
+#include "demix/train/update_statistics.hpp"
+
+namespace demix::train {
+
+/// What an update is made of.
+struct UpdateSettings {
+  std::size_t micro_batches = 1;  // of one rank
+  double clip_norm = 0;           // 0: no clipping
+  Seed seed;                      // of dropout
+};
+
+/// Makes updates of a model, one after the other. It keeps gradients and the optimizer's state.
+template <device::Device D, Precision P, comm::Communicator Comm, optim::Optimizer<D, P> O>
+class Updates {
+ public:
+  using State = optim::OptimizerState<D, P, O>;
+
+  /// Model and batcher must outlive this; `trained` are of what is held here. Collective.
+  Updates(TrainableModel<D, P>& model, const data::TrainBatcher& batcher, Comm world,
+          comm::Placement placement, const UpdateSettings& settings,
+          const typename O::Settings& optimizer_settings, std::vector<optim::ParameterSpan> trained)
+      : model_(model),
+        batcher_(batcher),
+        sync_(std::move(world), std::move(placement)),
+        settings_(settings),
+        gradients_(model.device(), model.layout(), model.weights().held()),
+        state_(model.device(), optimizer_settings, std::move(trained)),
+        totals_(model.device(), model.domains().size()),
+        statistics_(model.device(), model.domains().size(), model.weights().held().all()),
+        scratch_(model.device()) {
+    for (const auto& span : state_.trained())
+      if (sync_.speaks_for(span.region)) counted_.push_back(span);
+  }
+
+  State& state() { return state_; }
+  GradientSync<Comm>& sync() { return sync_; }
+  GradientArena<D, P>& gradients() { return gradients_; }
+
+  /// Update number `number` (from 1). `poll` is called before each micro-batch; what it throws leaves the
+  /// weights as they are. `stop` tells the other ranks that this one wants to stop. Where the gradient's norm
+  /// is not finite, or there is no token, nothing is changed either, and the report says so. Collective.
+  /// Waits for the device once.
+  template <class Poll>
+  UpdateReport update(
+      std::uint64_t number, double learning_rate, const Poll& poll,
+      const std::function<bool()>& stop = [] { return false; }) {
+    D& device = model_.device();
+    gradients_.fill_zero();
+    totals_.clear();
+    for (std::uint64_t micro = 0; micro < settings_.micro_batches; ++micro) {
+      poll();
+      const std::uint64_t position =
+          sync_.placement().position((number - 1) * settings_.micro_batches + micro);
+      model_.accumulate_gradients(
+          batcher_.batch(position),
+          {model_.config().dropout, settings_.seed, static_cast<std::uint32_t>(position)}, gradients_,
+          totals_);
+    }
+    statistics_.assign(totals_, stop());
+    sync_.all_reduce(gradients_);
+    sync_.all_reduce(statistics_.sums());
+    optim::accumulate_square_norms(device, gradients_, counted_, scratch_, statistics_.squares());
+    sync_.all_reduce(statistics_.norms());
+    optim::clip_scale(device, statistics_.tokens(), statistics_.token_counts(), statistics_.squares(),
+                      statistics_.square_count(), settings_.clip_norm, statistics_.gradient_scale());
+    state_.step(model_.weights(), gradients_, {number, learning_rate, statistics_.gradient_scale()});
+    return statistics_.read();
+  }
+
+ private:
+  TrainableModel<D, P>& model_;
+  const data::TrainBatcher& batcher_;
+  GradientSync<Comm> sync_;
+  UpdateSettings settings_;
+  GradientArena<D, P> gradients_;
+  State state_;
+  LossTotals<D> totals_;
+  UpdateStatistics<D> statistics_;
+  device::Array<D, gradient_t<P>> scratch_;
+  std::vector<optim::ParameterSpan> counted_;  // this rank's part of the gradient's norm
+};
+
+}  // namespace demix::train

@@ -1,0 +1,72 @@
+#include "demix/comm/placement.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <set>
+
+using namespace demix;
+using comm::Placement;
+
+namespace {
+
+std::vector<std::size_t> indices(const std::vector<DomainId>& domains) {
+  std::vector<std::size_t> result;
+  for (const DomainId d : domains) result.push_back(index(d));
+  return result;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(placement)
+
+BOOST_AUTO_TEST_CASE(fewer_ranks_than_domains_hold_several) {
+  const auto first = Placement::expert_parallel(0, 2, 4), second = Placement::expert_parallel(1, 2, 4);
+  BOOST_TEST(indices(first.domains) == (std::vector<std::size_t>{0, 2}), boost::test_tools::per_element());
+  BOOST_TEST(indices(second.domains) == (std::vector<std::size_t>{1, 3}), boost::test_tools::per_element());
+  BOOST_TEST(first.replicas == 1u);
+  BOOST_TEST(first.group != second.group);
+  BOOST_TEST(second.held_experts().contains(ExpertId{3}));
+  BOOST_TEST(!second.held_experts().contains(ExpertId{2}));
+  BOOST_TEST(second.held_experts().all() == 4u);
+  BOOST_TEST(first.position(7) == 7u);
+}
+
+BOOST_AUTO_TEST_CASE(replicas_of_a_domain_are_consecutive_and_take_turns) {
+  for (int rank = 0; rank < 8; ++rank) {
+    const auto p = Placement::expert_parallel(rank, 8, 4);
+    BOOST_TEST(indices(p.domains) == (std::vector<std::size_t>{static_cast<std::size_t>(rank) / 2}),
+               boost::test_tools::per_element());
+    BOOST_TEST(p.replicas == 2u);
+    BOOST_TEST(p.replica == static_cast<std::size_t>(rank % 2));
+    BOOST_TEST(p.group == rank / 2);
+    BOOST_TEST(p.position(3) == 6u + static_cast<std::size_t>(rank % 2));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(every_domain_has_a_rank_and_none_has_two_groups) {
+  for (const std::size_t domains : {1u, 3u, 4u, 8u})
+    for (int ranks = 1; ranks <= 16; ++ranks) {
+      if (static_cast<std::size_t>(ranks) > domains && static_cast<std::size_t>(ranks) % domains != 0) {
+        BOOST_CHECK_THROW(Placement::expert_parallel(0, ranks, domains), Error);
+        continue;
+      }
+      std::set<std::pair<std::size_t, int>> groups;
+      std::set<std::size_t> seen;
+      for (int rank = 0; rank < ranks; ++rank) {
+        const auto p = Placement::expert_parallel(rank, ranks, domains);
+        for (const DomainId d : p.domains) groups.insert({index(d), p.group}), seen.insert(index(d));
+      }
+      BOOST_TEST(seen.size() == domains);
+      BOOST_TEST(groups.size() == domains);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_dense_model_is_data_parallel) {
+  const auto p = Placement::data_parallel(2, 3, 4);
+  BOOST_TEST(p.domains.size() == 4u);
+  BOOST_TEST(p.position(5) == 17u);
+  BOOST_TEST(Placement::whole(4).replicas == 1u);
+  BOOST_CHECK_THROW(Placement::data_parallel(3, 3, 4), Error);
+  BOOST_CHECK_THROW(Placement::data_parallel(-1, 3, 4), Error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,139 @@
+#pragma once
+// A communicator between threads of one process: ranks without ranks.
+
+#include <algorithm>
+#include <barrier>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "demix/comm/communicator.hpp"
+
+namespace demix::testing {
+
+/// One rank of a group of threads. Sums are added in the order of ranks.
+class ThreadComm {
+  struct Group {
+    explicit Group(int size)
+        : barrier(size), pointers(static_cast<std::size_t>(size)), colors(static_cast<std::size_t>(size)) {}
+    std::barrier<> barrier;
+    std::vector<const void*> pointers;
+    std::vector<int> colors;
+    std::mutex mutex;
+    std::map<int, std::shared_ptr<Group>> parts;
+  };
+
+ public:
+  /// Runs body(comm) on `size` threads, each with its rank; throws what the lowest rank threw. A rank that
+  /// throws ends the process when others wait for it, so bodies of tests must throw alike on all ranks or not
+  /// at all.
+  template <class Body>
+  static void run(int size, const Body& body) {
+    const auto group = std::make_shared<Group>(size);
+    std::vector<std::exception_ptr> failures(static_cast<std::size_t>(size));
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < size; ++rank)
+      threads.emplace_back([&, rank] {
+        try {
+          body(ThreadComm(group, rank, size));
+        } catch (...) {
+          failures[static_cast<std::size_t>(rank)] = std::current_exception();
+        }
+      });
+    threads.clear();
+    for (const auto& failure : failures)
+      if (failure) std::rethrow_exception(failure);
+  }
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+
+  template <class T>
+  void all_reduce(std::span<T> x) {
+    std::vector<T> sum(x.size(), T(0));
+    exchange(x.data(), [&](int, const T* of_rank) {
+      for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += of_rank[i];
+    });
+    std::copy(sum.begin(), sum.end(), x.begin());
+  }
+  template <class T>
+  void reduce_scatter(std::span<T> x, std::span<T> part) {
+    std::vector<T> sum(part.size(), T(0));
+    exchange(x.data(), [&](int, const T* of_rank) {
+      for (std::size_t i = 0; i < sum.size(); ++i)
+        sum[i] += of_rank[static_cast<std::size_t>(rank_) * part.size() + i];
+    });
+    std::copy(sum.begin(), sum.end(), part.begin());
+  }
+  template <class T>
+  void all_gather(std::span<const T> part, std::span<T> x) {
+    std::vector<T> all(x.size());
+    exchange(part.data(), [&](int rank, const T* of_rank) {
+      std::copy_n(of_rank, part.size(), all.begin() + static_cast<std::ptrdiff_t>(part.size()) * rank);
+    });
+    std::copy(all.begin(), all.end(), x.begin());
+  }
+  template <class T>
+  void broadcast(std::span<T> x, int root) {
+    std::vector<T> values(x.size());
+    exchange(x.data(), [&](int rank, const T* of_rank) {
+      if (rank == root) std::copy_n(of_rank, values.size(), values.begin());
+    });
+    std::copy(values.begin(), values.end(), x.begin());
+  }
+  void wait() {}
+  void barrier() { group_->barrier.arrive_and_wait(); }
+
+  ThreadComm split(int color) {
+    group_->colors[static_cast<std::size_t>(rank_)] = color;
+    barrier();
+    int rank = 0, size = 0;
+    for (int r = 0; r < size_; ++r)
+      if (group_->colors[static_cast<std::size_t>(r)] == color) {
+        if (r == rank_) rank = size;
+        ++size;
+      }
+    std::shared_ptr<Group> part;
+    {
+      const std::lock_guard lock(group_->mutex);
+      auto& there = group_->parts[color];
+      if (!there) there = std::make_shared<Group>(size);
+      part = there;
+    }
+    barrier();
+    if (rank_ == 0) group_->parts.clear();
+    barrier();
+    return ThreadComm(part, rank, size);
+  }
+
+  [[noreturn]] void abort(const std::string& message) {
+    std::fprintf(stderr, "%s\n", message.c_str());
+    std::abort();
+  }
+
+ private:
+  ThreadComm(std::shared_ptr<Group> group, int rank, int size)
+      : group_(std::move(group)), rank_(rank), size_(size) {}
+
+  /// read(rank, pointer) for every rank's pointer, in order, while all of them stay as they are.
+  template <class T, class Read>
+  void exchange(T* mine, const Read& read) {
+    group_->pointers[static_cast<std::size_t>(rank_)] = mine;
+    barrier();
+    for (int r = 0; r < size_; ++r)
+      read(r, static_cast<const std::remove_const_t<T>*>(group_->pointers[static_cast<std::size_t>(r)]));
+    barrier();
+  }
+
+  std::shared_ptr<Group> group_;
+  int rank_, size_;
+};
+
+static_assert(comm::Communicator<ThreadComm>);
+
+}  // namespace demix::testing
