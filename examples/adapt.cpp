@@ -5,6 +5,8 @@
 // prints the posterior over the old experts on the new text and which one the new expert starts from, then
 // the loss and the perplexity on the new domain; runs/news/joined is the whole model.
 
-#include "demix/adapt/program.hpp"
+#include "demix/program/adapt.hpp"
 
-int main(int argc, char** argv) { return demix::adapt::program(argc, argv); }
+#include "models.hpp"
+
+int main(int argc, char** argv) { return demix::program::adapt(argc, argv, models()); }

@@ -5,19 +5,10 @@
 // prints the training loss and, at each validation, the perplexity of every domain. docs/extending.md
 // explains it line by line.
 
-#include "demix/model/experiments.hpp"
-#include "demix/train/program.hpp"
-#include "gated_ffn.hpp"
-
-static_assert(demix::FeedForwardPolicy<GatedFFN<demix::ops::Relu>, demix::device::Cpu, demix::Fp32>);
-
-template <class Activation>
-using Model = demix::LanguageModel<demix::device::Cpu, demix::Fp32, demix::CausalAttention, demix::LayerNorm,
-                                   GatedFFN<Activation>, demix::NoConditioning>;
+#include "train.hpp"
 
 int main(int argc, char** argv) {
-  return demix::train::program<Model>(argc, argv,
-                                      {"demix-train-custom-ffn", "demix_gated",
-                                       "Trains a DEMix model whose experts are gated feed-forward layers "
-                                       "(ReGLU, or GeGLU with --activation gelu)."});
+  return train(argc, argv, "demix-train-custom-ffn", "demix_gated",
+               "Trains a DEMix model whose experts are gated feed-forward layers (ReGLU, or GeGLU with "
+               "--activation gelu).");
 }

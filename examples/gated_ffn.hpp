@@ -45,7 +45,7 @@ struct ProductBackward {
 
 }  // namespace gated_ffn
 
-template <demix::ops::Activation A>
+template <demix::ops::ActivationOrList A>
 struct GatedFFN {
   static constexpr bool has_experts = true;
   using Activation = A;
@@ -65,7 +65,7 @@ struct GatedFFN {
 
     /// The weights of gate and up stand back to back in the layout, so that one GEMM computes both.
     Layer(demix::ParameterLayout& layout, const std::string& name, const demix::ModelConfig& config)
-        : d_ffn_(config.d_ffn) {
+        : d_ffn_(config.d_ffn), activation_(config.activation) {
       const auto xavier = demix::Initializer::xavier_uniform();
       auto& region = layout.expert;
       region.align();
@@ -82,7 +82,9 @@ struct GatedFFN {
       for (const auto& [domain, expert, first, last] : pass.segments)
         demix::ops::linear(pass.device, x.slice_rows(first, last), pass.weights.expert(expert, gate_up_),
                            gate_up.slice_rows(first, last));
-      pass.device.rows(x.rows, gated_ffn::Product<T, A>{gate_up.data, hidden.data, d_ffn_});
+      activation_.call([&]<class Chosen>() {
+        pass.device.rows(x.rows, gated_ffn::Product<T, Chosen>{gate_up.data, hidden.data, d_ffn_});
+      });
       for (const auto& [domain, expert, first, last] : pass.segments)
         demix::ops::linear(pass.device, hidden.slice_rows(first, last), pass.weights.expert(expert, down_),
                            y.slice_rows(first, last));
@@ -101,7 +103,9 @@ struct GatedFFN {
                                               pass.gradients.expert(expert, down_));
         demix::ops::linear_backward_input(device, dy_rows, pass.weights.expert(expert, down_), hidden_rows);
       }
-      device.rows(x.rows, gated_ffn::ProductBackward<T, A>{hidden.data, gate_up.data, d_ffn_});
+      activation_.call([&]<class Chosen>() {
+        device.rows(x.rows, gated_ffn::ProductBackward<T, Chosen>{hidden.data, gate_up.data, d_ffn_});
+      });
       for (const auto& [domain, expert, first, last] : pass.segments) {
         const auto d_rows = gate_up.slice_rows(first, last);
         demix::ops::linear_backward_weight<T>(device, d_rows, x.slice_rows(first, last),
@@ -113,6 +117,7 @@ struct GatedFFN {
 
    private:
     std::size_t d_ffn_;
+    demix::ops::ActivationChoice<A> activation_;
     demix::ParameterRef gate_up_, down_;
   };
 };

@@ -4,15 +4,10 @@
 //
 // prints the training loss and, at each validation, the perplexity of every domain.
 
-#include "demix/model/experiments.hpp"
-#include "demix/train/program.hpp"
-
-template <class Activation>
-using Model = demix::DEMixModel<demix::device::Cpu, demix::Fp32, Activation>;
+#include "train.hpp"
 
 int main(int argc, char** argv) {
-  return demix::train::program<Model>(
-      argc, argv,
-      {"demix-train-demix", "demix",
-       "Trains a DEMix model: the feed-forward layers exist once per domain, everything else is shared."});
+  return train(
+      argc, argv, "demix-train-demix", "demix",
+      "Trains a DEMix model: the feed-forward layers exist once per domain, everything else is shared.");
 }

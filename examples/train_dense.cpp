@@ -4,15 +4,10 @@
 //
 // prints the training loss and, at each validation, the perplexity of every domain.
 
-#include "demix/model/experiments.hpp"
-#include "demix/train/program.hpp"
-
-template <class Activation>
-using Model = demix::DenseModel<demix::device::Cpu, demix::Fp32, Activation>;
+#include "train.hpp"
 
 int main(int argc, char** argv) {
-  return demix::train::program<Model>(argc, argv,
-                                      {"demix-train-dense", "dense",
-                                       "Trains the dense baseline: one model for all domains, every domain "
-                                       "giving the same share of each batch."});
+  return train(argc, argv, "demix-train-dense", "dense",
+               "Trains the dense baseline: one model for all domains, every domain giving the same share of "
+               "each batch.");
 }

@@ -4,15 +4,10 @@
 //
 // prints the training loss and, at each validation, the perplexity of every domain.
 
-#include "demix/model/experiments.hpp"
-#include "demix/train/program.hpp"
-
-template <class Activation>
-using Model = demix::DomainTokenModel<demix::device::Cpu, demix::Fp32, Activation>;
+#include "train.hpp"
 
 int main(int argc, char** argv) {
-  return demix::train::program<Model>(argc, argv,
-                                      {"demix-train-domain-token", "domain_token",
-                                       "Trains the domain-token baseline: a dense model that reads a token "
-                                       "naming the domain before every sequence."});
+  return train(argc, argv, "demix-train-domain-token", "domain_token",
+               "Trains the domain-token baseline: a dense model that reads a token naming the domain before "
+               "every sequence.");
 }

@@ -5,16 +5,10 @@
 //
 // prints the training loss and, at each validation, the perplexity of every domain.
 
-#include "demix/model/experiments.hpp"
-#include "demix/train/program.hpp"
-
-template <class Activation>
-using Model = demix::DenseModel<demix::device::Cpu, demix::Fp32, Activation>;
+#include "train.hpp"
 
 int main(int argc, char** argv) {
-  return demix::train::program<Model>(argc, argv,
-                                      {"demix-train-unbalanced", "unbalanced",
-                                       "Trains the unbalanced dense baseline: one model for all domains, "
-                                       "text drawn in proportion to the domains'\nsizes.",
-                                       demix::data::Sampling::unbalanced});
+  return train(argc, argv, "demix-train-unbalanced", "unbalanced",
+               "Trains the unbalanced dense baseline: one model for all domains, text drawn in proportion to "
+               "the domains'\nsizes.");
 }

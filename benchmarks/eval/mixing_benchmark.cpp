@@ -9,20 +9,20 @@
 
 #include "axes.hpp"
 #include "batches.hpp"
-#include "demix/core/options.hpp"
-#include "demix/core/run_program.hpp"
-#include "demix/eval/mix.hpp"
+#include "demix/eval/expert_losses.hpp"
 #include "demix/model/experiments.hpp"
+#include "demix/program/command_line.hpp"
+#include "demix/program/run_program.hpp"
 
 namespace demix::benchmarks {
 namespace {
 
 int run(int argc, char** argv) {
-  using option::count;
+  using program::option::count;
   ModelConfig config = architecture("transformer_lm_gpt3_small");
   std::size_t expert_count = 0, sequences = 0;
   int tries = 0;
-  CommandLine line{"benchmark_mixing [options]", "Times scoring by the experts of a DEMix gelu model.",
+  program::CommandLine line{"benchmark_mixing [options]", "Times scoring by the experts of a DEMix gelu model.",
                    "benchmark_mixing --experts 8 --layers 4 --d-model 192 --heads 6"};
   line.options.add_options()("experts", count(expert_count, 1)->default_value(8), "E")(
       "layers", count(config.layers, 1)->default_value(4), "blocks")(
@@ -31,7 +31,7 @@ int run(int argc, char** argv) {
       "vocabulary", count(config.vocabulary, 1)->default_value(4096), "tokens of the dictionary")(
       "tokens-per-sample", count(config.tokens_per_sample, 1)->default_value(128), "length of a sequence")(
       "sequences", count(sequences, 1)->default_value(16), "sequences of a batch")(
-      "tries", option::whole(tries, 1, 1000000)->default_value(5), "the fastest of so many is taken");
+      "tries", program::option::whole(tries, 1, 1000000)->default_value(5), "the fastest of so many is taken");
   boost::program_options::variables_map values;
   if (!line.parse(argc, argv, values)) return 0;
   config.d_ffn = 4 * config.d_model;
@@ -48,7 +48,8 @@ int run(int argc, char** argv) {
 
   // Before timing: all experts start alike, so each says what the first one says.
   const auto alone = model.token_losses(batch);
-  const auto together = eval::expert_losses(model, batch, experts, asked);
+  eval::SessionScorer scorer(model.session());
+  const auto together = eval::expert_losses(scorer, batch, experts, asked);
   for (std::size_t j = 0; j < experts.size(); ++j)
     for (std::size_t r = 0; r < batch.rows(); ++r)
       require(std::fabs(together.values[j * batch.rows() + r] - static_cast<double>(alone[r])) < 1e-4,
@@ -61,13 +62,13 @@ int run(int argc, char** argv) {
     std::printf("%-28s %10.4f s  %6.3f passes of one\n", name.c_str(), seconds, seconds / one);
   };
   report(concat("all ", experts.size(), " experts"),
-         fastest(tries, [&] { eval::expert_losses(model, batch, experts, asked); }));
+         fastest(tries, [&] { eval::expert_losses(scorer, batch, experts, asked); }));
   const eval::Mixture mixture(eval::Ensemble::uniform_prior, eval::PosteriorOver::prefix,
                               eval::uniform_prior(experts.size()));
   const std::size_t first_segment = std::max<std::size_t>(1, config.tokens_per_sample / 8);
   for (std::size_t k = 1; k < experts.size(); k *= 2)
     report(concat("the ", k, " most probable"), fastest(tries, [&] {
-             eval::most_probable_expert_losses(model, batch, experts, mixture, k, first_segment);
+             eval::most_probable_expert_losses(scorer, batch, experts, mixture, k, first_segment);
            }));
   return 0;
 }
@@ -76,5 +77,5 @@ int run(int argc, char** argv) {
 }  // namespace demix::benchmarks
 
 int main(int argc, char** argv) {
-  return demix::run_program("benchmark_mixing", [&] { return demix::benchmarks::run(argc, argv); });
+  return demix::program::run_program("benchmark_mixing", [&] { return demix::benchmarks::run(argc, argv); });
 }

@@ -11,20 +11,20 @@
 
 #include "axes.hpp"
 #include "batches.hpp"
-#include "demix/core/options.hpp"
-#include "demix/core/run_program.hpp"
 #include "demix/model/experiments.hpp"
 #include "demix/optim/adam.hpp"
 #include "demix/optim/gradient_norm.hpp"
+#include "demix/program/command_line.hpp"
+#include "demix/program/run_program.hpp"
 
 namespace demix::benchmarks {
 namespace {
 
 int run(int argc, char** argv) {
-  using option::count;
+  using program::option::count;
   ModelConfig config = architecture("transformer_lm_gpt3_small");
   std::size_t sequences = 0, steps = 0;
-  CommandLine line{"benchmark_training_step [options]", "Times training steps of a dense gelu model.",
+  program::CommandLine line{"benchmark_training_step [options]", "Times training steps of a dense gelu model.",
                    "benchmark_training_step --layers 12 --d-model 768 --heads 12"};
   line.options.add_options()("layers", count(config.layers, 1)->default_value(12), "blocks")(
       "d-model", count(config.d_model, 1)->default_value(768), "width")(
@@ -90,5 +90,5 @@ int run(int argc, char** argv) {
 }  // namespace demix::benchmarks
 
 int main(int argc, char** argv) {
-  return demix::run_program("benchmark_training_step", [&] { return demix::benchmarks::run(argc, argv); });
+  return demix::program::run_program("benchmark_training_step", [&] { return demix::benchmarks::run(argc, argv); });
 }

@@ -1,10 +1,11 @@
 // Whole adaptations of small models: which numbers change, and which keep their bits.
 
+#include "demix/adapt/adaptation.hpp"
+
 #include <boost/test/unit_test.hpp>
 #include <set>
 
 #include "checkpoint/fixtures.hpp"
-#include "demix/adapt/program.hpp"
 #include "demix/data/indexed_file_writer.hpp"
 
 using namespace demix;
@@ -32,38 +33,35 @@ struct Setting {
     for (const ExpertId e : model.weights().held().list())
       for (float& x : model.weights().master().region(e)) x *= static_cast<float>(1 + index(e));
     auto metadata = test::metadata_of(model, experiment, 40);
-    metadata.vocabulary_fingerprint = data::Dictionary::load(data() / "dict.txt").fingerprint();
+    metadata.vocabulary_fingerprint = text::Dictionary::load(data() / "dict.txt").fingerprint();
     checkpoint::save(base_path(), metadata, model);
   }
 
   fs::path data() const { return folder.path / "data"; }
   fs::path base_path() const { return folder.path / "base"; }
 
-  adapt::Options options(const std::string& mode, const std::string& from = {}) const {
-    adapt::Options options;
+  adapt::Settings options(const std::string& mode, const std::string& from = {}) const {
+    adapt::Settings options;
     options.data = data();
     options.checkpoint = base_path();
     options.domain = "new";
-    options.mode = mode;
+    options.mode = mode == "full" ? adapt::Mode::full : adapt::Mode::feedforward;
     options.from = from;
-    options.settings.experiment = checkpoint::read_metadata(base_path()).experiment;
-    options.settings.max_update = 6;
-    options.settings.learning_rate = 0.01;
-    options.settings.update_freq = 1;
-    options.settings.keep_checkpoints = 0;
-    options.settings.save_dir = folder.path / "run";
+    options.training.experiment = checkpoint::read_metadata(base_path()).experiment;
+    options.training.max_update = 6;
+    options.training.learning_rate = 0.01;
+    options.training.update_freq = 1;
+    options.training.keep_checkpoints = 0;
+    options.training.save_dir = folder.path / "run";
     return options;
   }
 
   /// Adapts, and returns what the run's last checkpoint holds.
-  std::unique_ptr<Model> adapt(const adapt::Options& options) {
-    const auto metadata = checkpoint::read_metadata(base_path());
-    Model base(device, metadata.config, metadata.domains);
-    checkpoint::load_values(base_path(), base);
-    adapt::Run<Model> run(base, metadata, options);
-    StopSignal stop("test");
-    BOOST_TEST(run.run(stop) == 0);
-    return load(options.settings.save_dir / "checkpoint_last");
+  std::unique_ptr<Model> adapt(const adapt::Settings& options) {
+    adapt::Adaptation<Model> adaptation(device, checkpoint::ModelSource(base_path()), options);
+    BOOST_TEST(adaptation.train([] {}));
+    if (Model::has_experts) adaptation.join();
+    return load(options.training.save_dir / "checkpoint_last");
   }
 
   std::unique_ptr<Model> load(const fs::path& path) {
@@ -141,9 +139,9 @@ BOOST_AUTO_TEST_CASE(demix_full_changes_body_and_new_expert_and_keeps_the_old_on
 BOOST_AUTO_TEST_CASE(the_first_update_starts_from_the_chosen_expert) {
   Setting<test::Experts> setting("demix");
   auto options = setting.options("feedforward", "c");
-  options.settings.max_update = 1;
-  options.settings.learning_rate = 1e-60;  // zero in single precision
-  options.settings.adam.weight_decay = 0;
+  options.training.max_update = 1;
+  options.training.learning_rate = 1e-60;  // zero in single precision
+  options.training.adam.weight_decay = 0;
   const auto run = setting.adapt(options);
   const auto base = setting.load(setting.base_path());
   BOOST_TEST(same_region(*run, ExpertId{0}, *base, ExpertId{2}));
@@ -197,10 +195,10 @@ BOOST_AUTO_TEST_CASE(the_gradient_norm_counts_what_is_trained) {
   std::vector<double> norms;
   for (const char* mode : {"feedforward", "full"}) {
     auto options = setting.options(mode, "a");
-    options.settings.save_dir = setting.folder.path / mode;
-    options.settings.log_interval = 1;
+    options.training.save_dir = setting.folder.path / mode;
+    options.training.log_interval = 1;
     setting.adapt(options);
-    std::ifstream in(options.settings.save_dir / "metrics.jsonl");
+    std::ifstream in(options.training.save_dir / "metrics.jsonl");
     std::string line;
     std::getline(in, line);
     norms.push_back(nlohmann::json::parse(line).at("gradient_norm"));
@@ -213,7 +211,7 @@ BOOST_AUTO_TEST_CASE(a_missing_joined_model_is_joined_again_and_a_changed_base_i
   Setting<test::Experts> setting("demix");
   const auto options = setting.options("feedforward", "a");
   setting.adapt(options);
-  const auto joined = options.settings.save_dir / "joined";
+  const auto joined = options.training.save_dir / "joined";
   const auto model = test::read_bytes(joined / "model.h5"),
              expert = test::read_bytes(joined / "experts" / "new.h5");
   fs::remove_all(joined);
@@ -240,10 +238,10 @@ BOOST_AUTO_TEST_CASE(a_missing_joined_model_is_joined_again_and_a_changed_base_i
 BOOST_AUTO_TEST_CASE(the_folder_of_another_run_is_refused) {
   Setting<test::Dense> setting("dense");
   auto options = setting.options("full");
-  fs::create_directories(options.settings.save_dir);
-  fs::copy(setting.base_path(), options.settings.save_dir / "checkpoint_40", fs::copy_options::recursive);
+  fs::create_directories(options.training.save_dir);
+  fs::copy(setting.base_path(), options.training.save_dir / "checkpoint_40", fs::copy_options::recursive);
   BOOST_TEST(mentions(error_of([&] { setting.adapt(options); }), {"no adaptation", "--save-dir"}));
-  BOOST_TEST(!fs::exists(options.settings.save_dir / "adapt.json"));
+  BOOST_TEST(!fs::exists(options.training.save_dir / "adapt.json"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

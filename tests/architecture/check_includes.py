@@ -1,4 +1,4 @@
-"""Includes point only down the line of stations, and every header compiles alone.
+"""Includes point only down the line of rooms, and every header compiles alone.
 
 usage: check_includes.py INCLUDE_DIR [COMPILER FLAG...]   (with a compiler, headers are compiled too)"""
 
@@ -9,19 +9,33 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-# What each folder may include besides itself.
-BELOW = {"core": set()}
-BELOW["device"] = {"core"}
-BELOW["ops"] = BELOW["device"] | {"device"}
-BELOW["model"] = BELOW["ops"] | {"ops"}
-for name in ("data", "comm", "optim", "checkpoint"):
-    BELOW[name] = BELOW["model"] | {"model"}
-BELOW["checkpoint"] |= {"optim"}
-for name in ("train", "eval", "adapt"):
-    BELOW[name] = BELOW["model"] | {"model", "data", "comm", "optim", "checkpoint"}
-BELOW["train"] |= {"eval"}
-BELOW["adapt"] |= {"train", "eval"}
+# The rooms, each with those right below it: what it may include besides itself, and what those may.
+LOWER = {
+    "core": "",
+    "device": "core",
+    "ops": "device",
+    "model": "ops",
+    "comm": "model",
+    "optim": "model",
+    "text": "core",
+    "data": "model text",
+    "prepare": "data",
+    "checkpoint": "optim text",
+    "eval": "data",
+    "train": "eval checkpoint comm",
+    "adapt": "train",
+    "program": "adapt prepare",
+}
+
+
+def below(room):
+    """The rooms that stand below `room`, directly or not."""
+    return set(LOWER[room].split()).union(*(below(lower) for lower in LOWER[room].split()))
+
+
+BELOW = {room: below(room) for room in LOWER}
 MOST_LINES = 400
+MOST_OF_ALL = 0.15  # of the lines, in one room
 # What demix::model offers, and the libraries that it does without.
 MODEL = {"device", "ops", "model", "comm", "optim", "eval/mixture.hpp"}
 NOT_FOR_MODEL = re.compile(r"#include <((boost|nlohmann)/|hdf5|pcre2|zlib)")
@@ -31,14 +45,16 @@ def complaints(root):
     headers = sorted([*root.glob("demix/**/*.hpp"), *root.glob("demix/**/*.cuh")])
     if not headers:
         yield f"{root}: no headers"
+    sizes = {room: 0 for room in LOWER}
     for header in headers:
         folder = header.relative_to(root / "demix").parts[0]
         if folder == "version.hpp":
             continue
         if folder not in BELOW:
-            yield f"{header}: folder '{folder}' is not a station of the line"
+            yield f"{header}: folder '{folder}' is not a room"
             continue
         lines = header.read_text().splitlines()
+        sizes[folder] += len(lines)
         if len(lines) > MOST_LINES:
             yield f"{header}: {len(lines)} lines, more than {MOST_LINES}"
         for number, line in enumerate(lines, 1):
@@ -49,6 +65,9 @@ def complaints(root):
                     yield f"{header}:{number}: a .hpp must not need CUDA"
                 if not (root / "demix" / match[1] / match[2]).exists():
                     yield f"{header}:{number}: includes a header that does not exist"
+    for room, size in sizes.items():
+        if size > MOST_OF_ALL * sum(sizes.values()):
+            yield f"{room}: {size} of {sum(sizes.values())} lines; divide it"
 
 
 def included(root, header, seen):

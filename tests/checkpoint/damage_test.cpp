@@ -132,8 +132,8 @@ BOOST_AUTO_TEST_CASE(attributes_that_are_no_model) {
     write_bytes(path / "model.h5", bytes);
     return error;
   };
-  BOOST_TEST(mentions(refusal("heads", 3), {"model.h5", "--heads"}));
-  BOOST_TEST(mentions(refusal("layers", 0), {"model.h5", "--layers"}));
+  BOOST_TEST(mentions(refusal("heads", 3), {"model.h5", "multiple of heads"}));
+  BOOST_TEST(mentions(refusal("layers", 0), {"model.h5", "layers", "must be positive"}));
   BOOST_TEST(mentions(refusal("dictionary_size", 0), {"dictionary_size"}));
   BOOST_TEST(mentions(refusal("experts", 3), {"3 experts for 2 domains"}));
   BOOST_TEST(mentions(refusal("format_version", 2), {"version 2", "version 1", DEMIX_PROJECT_VERSION}));

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/fixtures.hpp"
-#include "demix/core/run_program.hpp"
+#include "demix/program/run_program.hpp"
 
 namespace demix::test {
 namespace {
@@ -71,7 +71,7 @@ void write_cases(const fs::path& folder) {
 }  // namespace demix::test
 
 int main(int argc, char** argv) {
-  return demix::run_program("write_logits_cases", [&] {
+  return demix::program::run_program("write_logits_cases", [&] {
     if (argc != 2) throw demix::UsageError("usage: write_logits_cases FOLDER");
     demix::test::write_cases(argv[1]);
     return 0;

@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "data/support.hpp"
-#include "demix/core/run_program.hpp"
+#include "demix/program/run_program.hpp"
 
 using namespace demix;
 using namespace demix::test;
@@ -19,7 +19,7 @@ int code_of(const std::function<void()>& before, const std::function<int()>& bod
   BOOST_REQUIRE(child >= 0);
   if (child == 0) {
     before();
-    ::_exit(run_program("p", body));
+    ::_exit(program::run_program("p", body));
   }
   int status = 0;
   BOOST_REQUIRE(::waitpid(child, &status, 0) == child);

@@ -6,8 +6,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include "data/support.hpp"
-#include "demix/eval/mix.hpp"
+#include "demix/eval/expert_losses.hpp"
 #include "demix/eval/prior.hpp"
+#include "eval/fake_scorer.hpp"
 
 using namespace demix;
 using namespace demix::eval;
@@ -19,39 +20,23 @@ constexpr double exact = 1e-12;
 /// Expert j says that token 4 + i has the probability table[j][i], whatever came before.
 const std::vector<std::vector<double>> table{{0.7, 0.2, 0.1}, {0.1, 0.6, 0.3}, {0.25, 0.25, 0.5}};
 
-struct FixedModel {
-  using T = float;
-  struct Cache {
-    std::size_t sequences;
-    std::vector<std::size_t> read;
-    void keep(std::span<const std::size_t> kept) {
-      std::vector<std::size_t> some;
-      for (const std::size_t s : kept) some.push_back(read.at(s));
-      read = some;
-    }
-  };
-  std::vector<std::string> names{"a", "b", "c"};
+struct FixedModel : test::FakeScorer {
+  FixedModel() : FakeScorer({"a", "b", "c"}) {}
   std::size_t rows = 0, most_rows = 0;  // scored in all, and at most at a time
 
-  const std::vector<std::string>& domains() const { return names; }
-  std::vector<float> token_losses(const Batch& batch) {
-    std::vector<float> losses;
+  using FakeScorer::token_losses;
+  std::vector<double> token_losses(const Batch& batch) override {
+    std::vector<double> losses;
     rows += batch.rows();
     most_rows = std::max(most_rows, batch.rows());
     for (const auto& segment : batch.segments)
       for (std::size_t r = segment.first * batch.sequence_length; r < segment.last * batch.sequence_length;
            ++r)
-        losses.push_back(batch.target[r] == pad_token
-                             ? 0.0f
-                             : static_cast<float>(-std::log(table[static_cast<std::size_t>(
-                                   index(segment.domain))][static_cast<std::size_t>(batch.target[r] - 4)])));
+        losses.push_back(
+            batch.target[r] == pad_token
+                ? 0.0
+                : -std::log(table[index(segment.domain)][static_cast<std::size_t>(batch.target[r] - 4)]));
     return losses;
-  }
-  Cache make_cache(std::size_t sequences) { return {sequences, std::vector<std::size_t>(sequences, 0)}; }
-  std::vector<float> token_losses(const Batch& batch, Cache& cache) {
-    BOOST_TEST(batch.sequences() == cache.read.size());
-    for (auto& read : cache.read) read += batch.sequence_length;
-    return token_losses(batch);
   }
 };
 
@@ -160,7 +145,7 @@ BOOST_AUTO_TEST_CASE(every_ensemble_with_either_posterior_equals_the_formulas) {
           const auto expected = directly(ensemble, over, prior, sequences);
           std::vector<Mixture> mixtures{Mixture(ensemble, over, prior)};
           std::size_t batch = 0;
-          mix(f.model, dataset, f.settings(sequences), mixtures, [&](const ExpertLosses&) {
+          score_mixtures(f.model, dataset, f.settings(sequences), mixtures, [&](const ExpertLosses&) {
             check_close(mixtures[0].batch_posteriors().back(), expected.batch_posteriors[batch], 1e-6);
             check_close(mixtures[0].average_posterior(), expected.averages[batch++], 1e-6);
           });
@@ -177,11 +162,11 @@ BOOST_AUTO_TEST_CASE(several_mixtures_from_one_scoring_are_each_what_they_are_al
   std::vector<Mixture> together;
   for (const Ensemble ensemble : all_ensembles)
     together.emplace_back(ensemble, PosteriorOver::prefix, uniform_prior(3));
-  mix(f.model, dataset, f.settings(2), together, [](const ExpertLosses&) {});
+  score_mixtures(f.model, dataset, f.settings(2), together, [](const ExpertLosses&) {});
   BOOST_TEST(f.model.rows == 3 * 3 * block_length);
   for (const auto& each : together) {
     std::vector<Mixture> alone{Mixture(each.ensemble(), PosteriorOver::prefix, uniform_prior(3))};
-    mix(f.model, dataset, f.settings(2), alone, [](const ExpertLosses&) {});
+    score_mixtures(f.model, dataset, f.settings(2), alone, [](const ExpertLosses&) {});
     BOOST_TEST(each.loss() == alone[0].loss());
     BOOST_TEST(each.average_posterior() == alone[0].average_posterior(), boost::test_tools::per_element());
   }
@@ -284,14 +269,14 @@ BOOST_AUTO_TEST_CASE(the_most_probable_experts_are_told_apart_beyond_a_double) {
 
 BOOST_AUTO_TEST_CASE(an_expert_whose_loss_is_not_finite_is_named_with_the_text) {
   struct Broken : FixedModel {
-    std::vector<float> token_losses(const Batch& batch) {
+    using FixedModel::token_losses;
+    std::vector<double> token_losses(const Batch& batch) override {
       auto losses = FixedModel::token_losses(batch);
       for (const auto& segment : batch.segments)
         if (index(segment.domain) == 1)
-          losses[segment.first * batch.sequence_length] = std::numeric_limits<float>::quiet_NaN();
+          losses[segment.first * batch.sequence_length] = std::numeric_limits<double>::quiet_NaN();
       return losses;
     }
-    std::vector<float> token_losses(const Batch& batch, Cache&) { return token_losses(batch); }
   } model;
   Fixture f;
   const auto dataset = f.dataset();
@@ -300,12 +285,13 @@ BOOST_AUTO_TEST_CASE(an_expert_whose_loss_is_not_finite_is_named_with_the_text) 
     settings.top_k = top_k;
     settings.first_segment = 2;
     std::vector<Mixture> mixtures{Mixture(Ensemble::uniform_prior, PosteriorOver::prefix, uniform_prior(3))};
-    BOOST_CHECK_EXCEPTION(
-        mix(model, dataset, settings, mixtures, [](const ExpertLosses&) {}), Error, [](const Error& error) {
-          const std::string text = error.what();
-          return text.find("expert 'b'") != std::string::npos && text.find("split") != std::string::npos &&
-                 text.find("batch 1") != std::string::npos;
-        });
+    BOOST_CHECK_EXCEPTION(score_mixtures(model, dataset, settings, mixtures, [](const ExpertLosses&) {}),
+                          Error, [](const Error& error) {
+                            const std::string text = error.what();
+                            return text.find("expert 'b'") != std::string::npos &&
+                                   text.find("split") != std::string::npos &&
+                                   text.find("batch 1") != std::string::npos;
+                          });
   }
 }
 
@@ -315,7 +301,7 @@ BOOST_AUTO_TEST_CASE(a_prior_of_one_is_that_expert_alone_to_the_last_bit_and_ask
   for (const auto over : {PosteriorOver::prefix, PosteriorOver::previous_token}) {
     std::vector<Mixture> mixtures{Mixture(Ensemble::cached_prior, over, {0, 1, 0})};
     f.model.rows = 0;
-    mix(f.model, dataset, f.settings(2), mixtures, [](const ExpertLosses&) {});
+    score_mixtures(f.model, dataset, f.settings(2), mixtures, [](const ExpertLosses&) {});
     BOOST_TEST(f.model.rows == 3 * block_length);
     BOOST_TEST(mixtures[0].loss() == evaluate(f.model, dataset, DomainId{1}, 2).loss(),
                boost::test_tools::tolerance(1e-15));
@@ -330,7 +316,7 @@ BOOST_AUTO_TEST_CASE(the_uniform_mixture_is_never_worse_than_the_worst_expert) {
   for (int j = 0; j < 3; ++j) worst = std::max(worst, evaluate(f.model, dataset, DomainId{j}, 2).loss());
   for (const auto over : {PosteriorOver::prefix, PosteriorOver::previous_token}) {
     std::vector<Mixture> mixtures{Mixture(Ensemble::uniform_prior, over, uniform_prior(3))};
-    mix(f.model, dataset, f.settings(2), mixtures, [](const ExpertLosses&) {});
+    score_mixtures(f.model, dataset, f.settings(2), mixtures, [](const ExpertLosses&) {});
     BOOST_TEST(mixtures[0].loss() < worst);
   }
 }
@@ -343,7 +329,7 @@ BOOST_AUTO_TEST_CASE(the_most_probable_experts_alone_go_on_behind_the_first_segm
   settings.top_k = k;
   settings.first_segment = head;
   std::vector<Mixture> mixtures{Mixture(Ensemble::uniform_prior, PosteriorOver::prefix, uniform_prior(3))};
-  mix(f.model, dataset, settings, mixtures, [](const ExpertLosses&) {});
+  score_mixtures(f.model, dataset, settings, mixtures, [](const ExpertLosses&) {});
   double expected = 0;
   for (std::size_t b = 0; b < text.size(); b += block_length) {
     std::vector<double> joint(3, 1.0 / 3);
@@ -368,10 +354,10 @@ BOOST_AUTO_TEST_CASE(all_kept_equals_all_asked) {
   std::vector<Mixture> all{
       Mixture(Ensemble::updating_prior, PosteriorOver::previous_token, uniform_prior(3))},
       kept{all};
-  mix(f.model, dataset, settings, all, [](const ExpertLosses&) {});
+  score_mixtures(f.model, dataset, settings, all, [](const ExpertLosses&) {});
   settings.top_k = 3;
   settings.first_segment = 5;  // the last block has 4 tokens
-  mix(f.model, dataset, settings, kept, [](const ExpertLosses&) {});
+  score_mixtures(f.model, dataset, settings, kept, [](const ExpertLosses&) {});
   BOOST_TEST(all[0].loss() == kept[0].loss());
   BOOST_TEST(most_probable(std::vector<double>{0.2, 0.4, 0.4}, 1) == std::vector<std::size_t>{1},
              boost::test_tools::per_element());

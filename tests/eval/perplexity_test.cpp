@@ -5,23 +5,24 @@
 #include <limits>
 
 #include "data/support.hpp"
+#include "eval/fake_scorer.hpp"
 
 using namespace demix;
 
 namespace {
 
 /// Says that every target costs log(its id), and remembers what it was asked.
-struct ToyModel {
-  std::vector<std::string> names{"a", "b"};
+struct ToyModel : test::FakeScorer {
+  ToyModel() : FakeScorer({"a", "b"}) {}
   std::vector<std::size_t> batches;
 
-  const std::vector<std::string>& domains() const { return names; }
-  std::vector<float> token_losses(const Batch& batch) {
+  using FakeScorer::token_losses;
+  std::vector<double> token_losses(const Batch& batch) override {
     batches.push_back(batch.sequences());
     BOOST_TEST(index(batch.segments.at(0).domain) == 1);
-    std::vector<float> losses;
+    std::vector<double> losses;
     for (const Token token : batch.target)
-      losses.push_back(token == pad_token ? 0.0f : std::log(static_cast<float>(token)));
+      losses.push_back(token == pad_token ? 0.0 : std::log(static_cast<double>(token)));
     return losses;
   }
 };
@@ -54,8 +55,9 @@ BOOST_AUTO_TEST_CASE(is_the_exponential_of_the_mean_loss_over_all_targets) {
 
 BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_with_the_domain) {
   struct Broken : ToyModel {
-    std::vector<float> token_losses(const Batch& batch) {
-      return std::vector<float>(batch.rows(), std::numeric_limits<float>::quiet_NaN());
+    using ToyModel::token_losses;
+    std::vector<double> token_losses(const Batch& batch) override {
+      return std::vector<double>(batch.rows(), std::numeric_limits<double>::quiet_NaN());
     }
   } model;
   const test::TemporaryFolder folder;

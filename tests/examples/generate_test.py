@@ -9,14 +9,12 @@ import tiny_data
 from programs import BIN, ProgramTest, run, train
 
 EXPERTS = ["alpha", "beta", "gamma"]
-PRINTING = [*range(33, 127), *range(161, 173), *range(174, 256)]
-ORDER = PRINTING + [byte for byte in range(256) if byte not in PRINTING]  # of GPT-2's byte symbols
 KNOWN = tiny_data.VOCABULARY - 4  # of which dict.txt lists the first ones
 TIMES = ["--max-tokens", 40]  # contexts have 16 positions
 
 
 def bytes_of(tokens):
-    return bytes(ORDER[token - 4] for token in tokens if token >= 4)
+    return bytes(tiny_data.BYTES[token - 4] for token in tokens if token >= 4)
 
 
 class GenerateTest(ProgramTest):
@@ -24,11 +22,7 @@ class GenerateTest(ProgramTest):
 
     def setUp(self):
         super().setUp()
-        others = iter(range(0x100, 0x200))
-        spelling = {byte: chr(byte) if byte in PRINTING else chr(next(others)) for byte in range(256)}
-        symbols = {spelling[byte]: number for number, byte in enumerate(ORDER)}
-        (self.data / "encoder.json").write_text(json.dumps(symbols))
-        (self.data / "vocab.bpe").write_text("#version: 0.2\n")
+        tiny_data.write_byte_vocabulary(self.data)
         done = train(self.experiment, self.data, self.folder / "run", "--max-update", 60, "--max-valid-steps", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.checkpoint = self.folder / "run" / "checkpoint_last"
@@ -141,7 +135,7 @@ class Generating(GenerateTest):
         file.write_bytes(b"ab\r\n\nx y\n\xc3\xa9\xff")
         texts = self.generate("--prompt", "first", "--prompt-file", file, "--max-tokens", 3)["texts"]
         self.assertEqual([text["prompt"] for text in texts], ["first", "ab", "", "x y", "\u00e9\ufffd"])
-        self.assertEqual(texts[3]["prompt_tokens"], [4 + ORDER.index(ord("x")), 3, 4 + ORDER.index(ord("y"))])
+        self.assertEqual(texts[3]["prompt_tokens"], [4 + tiny_data.BYTES.index(ord("x")), 3, 4 + tiny_data.BYTES.index(ord("y"))])
         self.assertEqual([text["sample"] for text in texts], [1] * 5)
         positions = [self.output.index(f"=== prompt {number} of 5 ===") for number in range(1, 6)]
         self.assertEqual(positions, sorted(positions))

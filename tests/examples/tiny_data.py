@@ -1,10 +1,13 @@
 """A tiny data-bin in the original's layout, written here byte by byte, independently of demix's own writer."""
 
+import json
 import random
 import struct
 from pathlib import Path
 
 VOCABULARY = 120
+PRINTING = [*range(33, 127), *range(161, 173), *range(174, 256)]
+BYTES = PRINTING + [byte for byte in range(256) if byte not in PRINTING]  # in the order of GPT-2's byte symbols
 
 
 def write_split(prefix: Path, documents, code=8, fmt="H"):
@@ -51,6 +54,14 @@ def write_data_bin(folder: Path, domains=("alpha", "beta", "gamma"), train_docum
     for number, domain in enumerate(domains):
         for split, count in (("train", train_documents * (number + 1)), (f"valid_{domain}", 12), (f"test_{domain}", 12)):
             write_split(folder / domain / split, documents(count, 17 * number, hash_of(domain + split)))
+
+
+def write_byte_vocabulary(folder: Path):
+    """A BPE without merges beside dict.txt, which lists its first symbols."""
+    others = iter(range(0x100, 0x200))
+    spelling = {byte: chr(byte) if byte in PRINTING else chr(next(others)) for byte in range(256)}
+    (folder / "encoder.json").write_text(json.dumps({spelling[byte]: number for number, byte in enumerate(BYTES)}))
+    (folder / "vocab.bpe").write_text("#version: 0.2\n")
 
 
 def hash_of(text):

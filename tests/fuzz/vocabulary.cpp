@@ -1,11 +1,11 @@
 // dict.txt, the merges of a BPE, the ids of its symbols (or a tokenizer.json), and text that they encode. An
 // empty part stands for a sound file.
 
-#include "demix/data/vocabulary.hpp"
+#include "demix/text/vocabulary.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "demix/data/tokenizer_json.hpp"
+#include "demix/text/tokenizer_json.hpp"
 #include "support.hpp"
 
 namespace {
@@ -15,7 +15,7 @@ constexpr const char* sound_merges = "#version: 0.2\nt h\nth e\n";
 /// The 256 bytes and the results of sound_merges.
 std::string sound_symbols() {
   nlohmann::json symbols;
-  const demix::data::ByteAlphabet alphabet;
+  const demix::text::ByteAlphabet alphabet;
   for (unsigned byte = 0; byte < 256; ++byte)
     symbols[alphabet.spelling(static_cast<unsigned char>(byte))] = byte;
   symbols["th"] = 256;
@@ -38,13 +38,13 @@ std::string or_else(const std::string& given, const std::string& sound) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const std::string symbols = sound_symbols(), dictionary = sound_dictionary();
   const auto input = fuzz::parts(data, size, 4);
-  fuzz::read([&] { demix::data::read_tokenizer_json(fuzz::write_file("tokenizer.json", input[2])); });
+  fuzz::read([&] { demix::text::read_tokenizer_json(fuzz::write_file("tokenizer.json", input[2])); });
   fuzz::read([&] {
-    const demix::data::Vocabulary vocabulary({fuzz::write_file("encoder.json", or_else(input[2], symbols)),
+    const demix::text::Vocabulary vocabulary({fuzz::write_file("encoder.json", or_else(input[2], symbols)),
                                               fuzz::write_file("vocab.bpe", or_else(input[1], sound_merges)),
                                               fuzz::write_file("dict.txt", or_else(input[0], dictionary))});
     std::vector<demix::Token> tokens;
-    demix::data::TextEncoder(vocabulary).encode(input[3], tokens);
+    demix::text::TextEncoder(vocabulary).encode(input[3], tokens);
     const bool known = std::find(tokens.begin(), tokens.end(), demix::unk_token) == tokens.end();
     if (input[0].empty() && input[1].empty() && input[2].empty() &&
         (!known || vocabulary.decode(tokens) != input[3]))

@@ -150,4 +150,25 @@ BOOST_AUTO_TEST_CASE(shapes) {
   ops::bias_activation<ops::Relu>(cpu, empty.view(), bias.view(), empty_y.view());
 }
 
+BOOST_AUTO_TEST_CASE(a_choice_is_the_named_one_of_a_list_or_the_only_one) {
+  const auto at_minus_one = [](const auto& choice) {
+    double value = 0;
+    choice.call([&]<class A>() { value = A::value(-1.0); });
+    return value;
+  };
+  using All = ops::ActivationChoice<ops::Activations>;
+  BOOST_TEST(All::names() == (std::vector<std::string>{"relu", "gelu", "gelu_tanh"}),
+             boost::test_tools::per_element());
+  BOOST_TEST(at_minus_one(All("relu")) == ops::Relu::value(-1.0));
+  BOOST_TEST(at_minus_one(All("gelu")) == ops::Gelu::value(-1.0));
+  BOOST_TEST(at_minus_one(All("gelu_tanh")) == ops::GeluTanh::value(-1.0));
+  BOOST_TEST(All("gelu").name() == "gelu");
+  BOOST_CHECK_THROW(All("swish"), UsageError);
+  BOOST_CHECK_THROW(All(""), UsageError);
+  using One = ops::ActivationChoice<ops::Gelu>;
+  BOOST_TEST(at_minus_one(One("")) == ops::Gelu::value(-1.0));
+  BOOST_TEST(One("gelu").name() == "gelu");
+  BOOST_CHECK_THROW(One("relu"), UsageError);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

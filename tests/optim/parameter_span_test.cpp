@@ -17,7 +17,8 @@ BOOST_AUTO_TEST_CASE(neighbours_are_one_span_and_gaps_are_in_none) {
   layout.align();
   layout.vector("y.d", 5, Initializer::zeros());
   const auto of = [&](char first) {
-    return optim::spans_of(layout, ExpertId{3}, [=](const std::string& name) { return name[0] == first; });
+    return optim::spans_of(layout, ExpertId{3},
+                           [=](const ParameterInfo& parameter) { return parameter.name[0] == first; });
   };
   BOOST_TEST((of('x') == Spans{{ExpertId{3}, 0, 3}}));
   BOOST_TEST((of('y') == Spans{{ExpertId{3}, 3, 5}, {ExpertId{3}, 16, 5}}));

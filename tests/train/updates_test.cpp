@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(an_update_without_tokens_changes_nothing_and_says_so) {
       std::fill(blind.target.begin(), blind.target.end(), pad_token);
       model_.accumulate_gradients(blind, dropout, gradients, totals);
     }
-    std::vector<float> token_losses(const Batch& batch) override { return model_.token_losses(batch); }
+    eval::Scorer& scorer() override { throw Error("not scored"); }
 
    private:
     Experts& model_;

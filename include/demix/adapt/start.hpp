@@ -1,29 +1,16 @@
 #pragma once
 // Where an adapted model starts, and which of its parameters it trains.
 
-#include <string>
 #include <utility>
 #include <vector>
 
+#include "demix/adapt/settings.hpp"
 #include "demix/core/types.hpp"
 #include "demix/optim/parameter_span.hpp"
 
 namespace demix::adapt {
 
-/// feedforward: what the new domain has for itself, or where it has nothing, the feed-forward layers of all
-/// blocks. full: everything.
-enum class Mode { feedforward, full };
-
 namespace start_detail {
-
-inline bool is_feed_forward(const std::string& name) {
-  return name.find(".fc1.") != std::string::npos || name.find(".fc2.") != std::string::npos;
-}
-
-/// A parameter with a row per token of the vocabulary.
-inline bool is_token_table(const std::string& name) {
-  return name == "decoder.embed_tokens.weight" || name == "decoder.output_projection.weight";
-}
 
 /// The expert of a model's last domain.
 template <class Model>
@@ -34,18 +21,20 @@ ExpertId last_expert(const Model& model) {
 }  // namespace start_detail
 
 /// What adapting a model to its last domain trains. Mode feedforward: that domain's expert; without experts
-/// the parameters fc1 and fc2 of every block, and with domain tokens the rows of the domain's token. Throws
+/// the feed-forward layers of all blocks, and with domain tokens the rows of the domain's token. Throws
 /// Error for a model that has nothing of this.
 template <class Model>
 std::vector<optim::ParameterSpan> trained_spans(const Model& model, Mode mode) {
   if (mode == Mode::full) return optim::whole_regions(model.weights().master());
   if constexpr (Model::has_experts)
     return {{start_detail::last_expert(model), 0, model.layout().expert.size()}};
-  auto spans = optim::spans_of(model.layout().shared, RegionId::shared(), start_detail::is_feed_forward);
-  require(!spans.empty(), "the model has no parameter fc1 or fc2: its feed-forward layers are unknown");
+  auto spans = optim::spans_of(model.layout().shared, RegionId::shared(), [](const ParameterInfo& parameter) {
+    return parameter.role == ParameterRole::feed_forward;
+  });
+  require(!spans.empty(), "the model's feed-forward layers have no parameters to train");
   if constexpr (Model::prefix_length > 0)
     for (const auto& parameter : model.layout().shared.parameters())
-      if (start_detail::is_token_table(parameter.name))
+      if (parameter.role == ParameterRole::token_table)
         spans.push_back(
             {RegionId::shared(), parameter.offset + parameter.size() - parameter.cols, parameter.cols});
   return spans;

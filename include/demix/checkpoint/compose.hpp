@@ -84,7 +84,7 @@ inline std::string common_vocabulary(const Base& base, const std::vector<ExpertS
   for (const auto& expert : experts)
     if (const auto path = resolve(expert.checkpoint); seen.insert(path).second) {
       const auto file = hdf5::open_file(model_file(path));
-      fingerprint = require_same_vocabulary(
+      fingerprint = text::require_same_vocabulary(
           {path.string(), hdf5::read_attribute<std::string>(file, "vocabulary_fingerprint")},
           {base.path.string(), fingerprint});
     }

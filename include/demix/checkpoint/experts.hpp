@@ -90,8 +90,8 @@ inline void require_same_body(const Checkpoint& a, const Checkpoint& b) {
   config.tokens_per_sample = ours.config.tokens_per_sample;
   if (config.describe() != ours.config.describe())
     differ("the architecture is\n  ", theirs.config.describe(), "\nand\n  ", ours.config.describe());
-  require_same_vocabulary({b.path.string(), theirs.vocabulary_fingerprint},
-                          {a.path.string(), ours.vocabulary_fingerprint});
+  text::require_same_vocabulary({b.path.string(), theirs.vocabulary_fingerprint},
+                                {a.path.string(), ours.vocabulary_fingerprint});
   const auto our_file = hdf5::open_file(model_file(a.path)), their_file = hdf5::open_file(model_file(b.path));
   const auto layout = hdf5::stored_layout(our_file);
   hdf5::require_region(their_file, layout);

@@ -11,8 +11,8 @@
 
 #include "demix/checkpoint/hdf5.hpp"
 #include "demix/core/domain_name.hpp"
-#include "demix/core/vocabulary_fingerprint.hpp"
 #include "demix/model/config.hpp"
+#include "demix/text/vocabulary_fingerprint.hpp"
 #include "demix/version.hpp"
 
 namespace demix::checkpoint {
@@ -143,7 +143,7 @@ inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadat
   require_same("d_ffn", count("d_ffn"), metadata.config.d_ffn);
   require_same("activation", text("activation"), metadata.config.activation);
   const auto vocabulary = text("vocabulary_fingerprint");
-  if (!vocabularies_agree(vocabulary, metadata.vocabulary_fingerprint))
+  if (!text::vocabularies_agree(vocabulary, metadata.vocabulary_fingerprint))
     require_same("vocabulary_fingerprint", vocabulary, metadata.vocabulary_fingerprint);
   return file;
 }

@@ -6,7 +6,7 @@
 
 namespace demix {
 
-/// A model id of a vocabulary entry; see data/dictionary.hpp for the reserved ones.
+/// A model id of a vocabulary entry; see text/dictionary.hpp for the reserved ones.
 using Token = std::int32_t;
 
 inline constexpr Token bos_token = 0;  // <s>

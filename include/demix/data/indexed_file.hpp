@@ -8,9 +8,9 @@
 
 #include "demix/core/error.hpp"
 #include "demix/core/hash.hpp"
+#include "demix/core/input_file.hpp"
 #include "demix/core/types.hpp"
 #include "demix/data/indexed_format.hpp"
-#include "demix/data/input_file.hpp"
 
 namespace demix::data {
 

@@ -2,13 +2,13 @@
 // What a model still sees of texts that are longer than its context, read by several experts at once.
 
 #include <algorithm>
-#include <optional>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "demix/core/error.hpp"
-#include "demix/model/batch.hpp"
+#include "demix/eval/scorer.hpp"
 
 namespace demix::eval {
 
@@ -23,16 +23,14 @@ inline std::size_t context_start(std::size_t n, std::size_t capacity) {
 /// The contexts of S growing texts, each read by E experts. With a cache, a token is read once, and a context
 /// that has moved is read again, together with the other texts'; without, everything is read for every
 /// token. Both see the same contexts.
-template <class Model>
 class Contexts {
  public:
-  using T = typename Model::T;
   using Texts = std::vector<std::span<const Token>>;
 
   /// `model` must outlive this. The memory of the cache is that of E S contexts.
-  Contexts(Model& model, std::vector<DomainId> experts, std::size_t texts, bool cached)
+  Contexts(Scorer& model, std::vector<DomainId> experts, std::size_t texts, bool cached)
       : model_(model), experts_(std::move(experts)), starts_(texts, 0) {
-    if (cached) cache_.emplace(model.make_cache(experts_.size() * texts));
+    if (cached) cache_ = model.make_cache(experts_.size() * texts);
   }
 
   /// Reads all but the last token of each text: once, and first. Calls observe(text, losses [E]), with
@@ -65,7 +63,7 @@ class Contexts {
   }
 
   /// Reads what is new: the texts' last tokens. The logits of what follows, [E, S, V].
-  std::vector<T> next_logits(const Texts& texts) {
+  std::vector<double> next_logits(const Texts& texts) {
     std::vector<Range> ranges;
     for (const auto& text : texts)
       ranges.push_back({context_start(text.size(), model_.text_length()), text.size()});
@@ -117,22 +115,21 @@ class Contexts {
 
   /// Observes the losses [E S T] of a batch of ranges of some texts, from token scored_to[i] of each on.
   template <class Observe>
-  void report(const std::vector<T>& losses, const Batch& batch, const std::vector<std::size_t>& texts,
+  void report(const std::vector<double>& losses, const Batch& batch, const std::vector<std::size_t>& texts,
               const std::vector<Range>& ranges, const std::vector<std::size_t>& scored_to,
               Observe& observe) const {
     std::vector<double> of_token(experts_.size());
     for (std::size_t i = 0; i < texts.size(); ++i)
       for (std::size_t at = scored_to[i]; at <= ranges[i].last; ++at) {
         for (std::size_t j = 0; j < experts_.size(); ++j)
-          of_token[j] = static_cast<double>(
-              losses[(j * texts.size() + i) * batch.sequence_length + at - 1 - ranges[i].first]);
+          of_token[j] = losses[(j * texts.size() + i) * batch.sequence_length + at - 1 - ranges[i].first];
         observe(texts[i], of_token);
       }
   }
 
   /// One sequence at a time: the logits of all its positions come with those of the last.
-  std::vector<T> logits_without_cache(const Texts& texts, const std::vector<Range>& ranges) {
-    std::vector<T> result;
+  std::vector<double> logits_without_cache(const Texts& texts, const std::vector<Range>& ranges) {
+    std::vector<double> result;
     for (const DomainId expert : experts_)
       for (std::size_t s = 0; s < texts.size(); ++s) {
         Batch batch = batch_of({texts[s]}, {ranges[s]}, false);
@@ -146,10 +143,10 @@ class Contexts {
     return result;
   }
 
-  Model& model_;
+  Scorer& model_;
   std::vector<DomainId> experts_;
   std::vector<std::size_t> starts_;  // [S]: of the contexts in the cache
-  std::optional<typename Model::Cache> cache_;
+  std::unique_ptr<Scorer::Cache> cache_;
 };
 
 }  // namespace demix::eval

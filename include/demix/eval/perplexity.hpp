@@ -3,11 +3,13 @@
 
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "demix/data/batcher.hpp"
+#include "demix/eval/scorer.hpp"
 
 namespace demix::eval {
 
@@ -30,16 +32,15 @@ inline std::size_t default_sequences(std::size_t block_length) {
 /// Scores the first `max_batches` batches (0: all) of `sequences` blocks each, as text of `domain`: that
 /// chooses the expert, or the domain token. `poll` is called before each batch; what it throws ends the
 /// scoring. Throws Error when there is no target or a loss is not finite.
-template <class Model, class Poll = void (*)()>
-Score evaluate(
-    Model& model, const data::BlockDataset& dataset, DomainId domain, std::size_t sequences,
-    std::size_t max_batches = 0, const Poll& poll = [] {}) {
+inline Score evaluate(
+    Scorer& model, const data::BlockDataset& dataset, DomainId domain, std::size_t sequences,
+    std::size_t max_batches = 0, const std::function<void()>& poll = [] {}) {
   const auto start = std::chrono::steady_clock::now();
   Score score;
   for (std::size_t b = 0; b * sequences < dataset.blocks() && (max_batches == 0 || b < max_batches); ++b) {
     poll();
     const Batch batch = data::evaluation_batch(dataset, b * sequences, sequences, domain);
-    for (const auto loss : model.token_losses(batch)) score.loss_sum += static_cast<double>(loss);
+    for (const double loss : model.token_losses(batch)) score.loss_sum += loss;
     score.tokens += batch.target_tokens();
     require(std::isfinite(score.loss_sum), dataset.file().path().string(), ", batch ", b + 1,
             ": scored as domain '", model.domains()[index(domain)],

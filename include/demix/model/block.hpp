@@ -37,7 +37,8 @@ class Block {
   Block(ParameterLayout& layout, std::size_t number, const ModelConfig& config)
       : attention_(layout, name(number) + ".self_attn", config),
         norm1_(layout, name(number) + ".self_attn_layer_norm", config),
-        ffn_(layout, name(number), config),
+        ffn_(layout.shared.with_role(ParameterRole::feed_forward,
+                                     [&] { return FFNLayer(layout, name(number), config); })),
         norm2_(layout, name(number) + ".final_layer_norm", config),
         first_site_(static_cast<std::uint32_t>(1 + 2 * number)) {}
 

@@ -62,8 +62,8 @@ concept NormPolicy = concepts_detail::Layer<typename N::template Layer<D, P>, D>
 
 /// y [N, C] = f(x [N, C]) row by row, where segments of rows may take different parameters; dx is
 /// overwritten, parameter gradients accumulate. `has_experts` says whether the layer declares parameters in
-/// the expert region. A policy that names its `Activation` (a type of ops/activation.hpp) has models refuse
-/// another one in their configuration.
+/// the expert region. A policy may name its `Activation` (ops/activation.hpp: a type, or a list of them):
+/// models then complete the configuration's activation by it, and refuse another one.
 template <class F, class D, class P>
 concept FeedForwardPolicy = concepts_detail::Layer<typename F::template Layer<D, P>, D> &&
     requires(const typename F::template Layer<D, P> layer, concepts_detail::Arguments<D, P> a,

@@ -9,7 +9,6 @@
 
 #include "demix/core/error.hpp"
 #include "demix/core/names.hpp"
-#include "demix/ops/activation.hpp"
 
 namespace demix {
 
@@ -56,12 +55,11 @@ struct ModelConfig {
       if (!ok) throw UsageError(concat(parts...));
     };
     check(layers && d_model && heads && d_ffn && tokens_per_sample,
-          "--layers, --d-model, --heads, --d-ffn and --tokens-per-sample must be positive");
-    check(d_model % heads == 0, "--d-model ", d_model, " is not a multiple of --heads ", heads);
+          "layers, d_model, heads, d_ffn and tokens_per_sample must be positive");
+    check(d_model % heads == 0, "d_model ", d_model, " is not a multiple of heads ", heads);
     check(positions != Positions::sinusoidal || (d_model % 2 == 0 && d_model > 2),
-          "sinusoidal positions need an even --d-model above 2, not ", d_model);
-    check(dropout >= 0 && dropout < 1, "--dropout ", dropout, " is not in [0, 1)");
-    if (!activation.empty()) require_one_of("--activation", activation, ops::Activations::names());
+          "sinusoidal positions need an even d_model above 2, not ", d_model);
+    check(dropout >= 0 && dropout < 1, "dropout ", dropout, " is not in [0, 1)");
   }
 };
 
@@ -91,7 +89,7 @@ inline std::vector<std::string> architecture_names() {
 
 /// The configuration of a named architecture, without a vocabulary. Throws UsageError for an unknown name.
 inline ModelConfig architecture(const std::string& name) {
-  require_one_of("--arch", name, architecture_names());
+  require_one_of("architecture", name, architecture_names());
   for (const auto& preset : architecture_presets)
     if (preset.name == name) {
       ModelConfig config;

@@ -41,7 +41,9 @@ class InputEmbedding {
         scale_(std::sqrt(static_cast<accumulate_t<T>>(config.d_model))),
         sinusoids_(device) {
     const auto init = Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model)), pad_token);
-    tokens_ = layout.shared.matrix("decoder.embed_tokens.weight", config.vocabulary, config.d_model, init);
+    tokens_ = layout.shared.with_role(ParameterRole::token_table, [&] {
+      return layout.shared.matrix("decoder.embed_tokens.weight", config.vocabulary, config.d_model, init);
+    });
     const std::size_t rows =
         checked_sum("positions", config.tokens_per_sample, std::size_t{ops::position_offset});
     if (kind_ == Positions::learned)

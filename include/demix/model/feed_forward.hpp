@@ -67,7 +67,7 @@ void backward(D& device, const Matrices<const std::type_identity_t<T>>& w, const
 }  // namespace feed_forward
 
 /// One feed-forward layer for all domains.
-template <ops::Activation A>
+template <ops::ActivationOrList A>
 struct DenseFFN {
   static constexpr bool has_experts = false;
   using Activation = A;
@@ -79,18 +79,24 @@ struct DenseFFN {
     using Saved = feed_forward::Saved<D, T>;
 
     Layer(ParameterLayout& layout, const std::string& name, const ModelConfig& config)
-        : refs_(layout.shared, name, config), d_ffn_(config.d_ffn) {}
+        : refs_(layout.shared, name, config), d_ffn_(config.d_ffn), activation_(config.activation) {}
 
     void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved& saved) const {
-      feed_forward::forward<A>(pass.device, matrices<const T>(pass.weights), x,
-                               saved.pre.matrix(x.rows, d_ffn_), saved.hidden.matrix(x.rows, d_ffn_), y);
+      activation_.call([&]<class Chosen>() {
+        feed_forward::forward<Chosen>(pass.device, matrices<const T>(pass.weights), x,
+                                      saved.pre.matrix(x.rows, d_ffn_), saved.hidden.matrix(x.rows, d_ffn_),
+                                      y);
+      });
     }
 
     void backward(const BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx,
                   Saved& saved) const {
-      feed_forward::backward<A>(
-          pass.device, matrices<const T>(pass.weights), matrices<gradient_t<P>>(pass.gradients), x, dy,
-          saved.pre.matrix(x.rows, d_ffn_), saved.hidden.matrix(x.rows, d_ffn_), dx, pass.workspace.columns);
+      activation_.call([&]<class Chosen>() {
+        feed_forward::backward<Chosen>(pass.device, matrices<const T>(pass.weights),
+                                       matrices<gradient_t<P>>(pass.gradients), x, dy,
+                                       saved.pre.matrix(x.rows, d_ffn_), saved.hidden.matrix(x.rows, d_ffn_),
+                                       dx, pass.workspace.columns);
+      });
     }
 
    private:
@@ -102,12 +108,13 @@ struct DenseFFN {
 
     feed_forward::Refs refs_;
     std::size_t d_ffn_;
+    ops::ActivationChoice<A> activation_;
   };
 };
 
 /// One feed-forward layer, an expert, per domain: every segment of rows goes through the expert of its
 /// domain.
-template <ops::Activation A>
+template <ops::ActivationOrList A>
 struct DEMixFFN {
   static constexpr bool has_experts = true;
   using Activation = A;
@@ -119,25 +126,29 @@ struct DEMixFFN {
     using Saved = feed_forward::Saved<D, T>;
 
     Layer(ParameterLayout& layout, const std::string& name, const ModelConfig& config)
-        : refs_(layout.expert, name, config), d_ffn_(config.d_ffn) {}
+        : refs_(layout.expert, name, config), d_ffn_(config.d_ffn), activation_(config.activation) {}
 
     void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved& saved) const {
       const auto pre = saved.pre.matrix(x.rows, d_ffn_), hidden = saved.hidden.matrix(x.rows, d_ffn_);
-      for (const auto& [domain, expert, first, last] : pass.segments)
-        feed_forward::forward<A>(pass.device, matrices<const T>(pass.weights, expert),
-                                 x.slice_rows(first, last), pre.slice_rows(first, last),
-                                 hidden.slice_rows(first, last), y.slice_rows(first, last));
+      activation_.call([&]<class Chosen>() {
+        for (const auto& [domain, expert, first, last] : pass.segments)
+          feed_forward::forward<Chosen>(pass.device, matrices<const T>(pass.weights, expert),
+                                        x.slice_rows(first, last), pre.slice_rows(first, last),
+                                        hidden.slice_rows(first, last), y.slice_rows(first, last));
+      });
     }
 
     void backward(const BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx,
                   Saved& saved) const {
       const auto pre = saved.pre.matrix(x.rows, d_ffn_), hidden = saved.hidden.matrix(x.rows, d_ffn_);
-      for (const auto& [domain, expert, first, last] : pass.segments)
-        feed_forward::backward<A>(pass.device, matrices<const T>(pass.weights, expert),
-                                  matrices<gradient_t<P>>(pass.gradients, expert), x.slice_rows(first, last),
-                                  dy.slice_rows(first, last), pre.slice_rows(first, last),
-                                  hidden.slice_rows(first, last), dx.slice_rows(first, last),
-                                  pass.workspace.columns);
+      activation_.call([&]<class Chosen>() {
+        for (const auto& [domain, expert, first, last] : pass.segments)
+          feed_forward::backward<Chosen>(pass.device, matrices<const T>(pass.weights, expert),
+                                         matrices<gradient_t<P>>(pass.gradients, expert),
+                                         x.slice_rows(first, last), dy.slice_rows(first, last),
+                                         pre.slice_rows(first, last), hidden.slice_rows(first, last),
+                                         dx.slice_rows(first, last), pass.workspace.columns);
+      });
     }
 
    private:
@@ -149,6 +160,7 @@ struct DEMixFFN {
 
     feed_forward::Refs refs_;
     std::size_t d_ffn_;
+    ops::ActivationChoice<A> activation_;
   };
 };
 

@@ -48,12 +48,16 @@ void initialize(D& device, const ParameterLayout& layout, Seed seed, Weights<D, 
       const RegionLayout& parameters = region.layout(layout);
       host.assign(parameters.size(), T(0));
       std::atomic<std::size_t> next = 0;
-      parallel_region([&](int, int) {
+      const auto fill = [&](int, int) {
         for (std::size_t p = next++; p < parameters.parameters().size(); p = next++) {
           const auto& info = parameters.parameters()[p];
           initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()));
         }
-      });
+      };
+      if constexpr (requires { device.threads(); })
+        parallel_region(device.threads(), fill);
+      else
+        parallel_region(fill);
     }
     weights.assign(region, [&](std::span<T> values) {
       device.copy_to_device(values.data(), host.data(), values.size());

@@ -30,12 +30,17 @@ struct Initializer {
   static Initializer xavier_uniform(double gain = 1) { return {Kind::xavier_uniform, gain}; }
 };
 
+/// What adapting a model needs to know of a parameter: that it is of a feed-forward layer, or has a row per
+/// token of the vocabulary.
+enum class ParameterRole { other, feed_forward, token_table };
+
 /// One named parameter, [rows, cols] (a vector has one row), somewhere in a region.
 struct ParameterInfo {
   std::string name;
   std::size_t rows, cols, offset;
   bool vector;  // one-dimensional in files
   Initializer initializer;
+  ParameterRole role = ParameterRole::other;
 
   std::size_t size() const { return rows * cols; }
 };
@@ -69,6 +74,14 @@ class RegionLayout {
     for (const auto& name : names) vector(name, cols, initializer);
     return {offset, 1, names.size() * cols};
   }
+  /// make(), all of whose parameters here have this role.
+  template <class Make>
+  auto with_role(ParameterRole role, Make make) {
+    role_ = role;
+    auto result = make();
+    role_ = ParameterRole::other;
+    return result;
+  }
   void align() { size_ = (size_ + alignment - 1) / alignment * alignment; }
 
   std::size_t size() const { return size_; }
@@ -79,7 +92,7 @@ class RegionLayout {
 
   ParameterRef add(std::string name, std::size_t rows, std::size_t cols, bool vector,
                    Initializer initializer) {
-    parameters_.push_back({std::move(name), rows, cols, size_, vector, initializer});
+    parameters_.push_back({std::move(name), rows, cols, size_, vector, initializer, role_});
     const ParameterRef ref{size_, rows, cols};
     size_ = checked_sum("parameters", size_, checked_product("parameters", rows, cols), alignment);
     size_ -= alignment;
@@ -87,6 +100,7 @@ class RegionLayout {
   }
 
   std::size_t size_ = 0;
+  ParameterRole role_ = ParameterRole::other;
   std::vector<ParameterInfo> parameters_;
 };
 
@@ -169,7 +183,7 @@ inline void validate(const ParameterLayout& layout, bool has_experts) {
           "parameters there, or set has_experts to false");
   std::set<std::string> names;
   for (const auto* region : {&layout.shared, &layout.expert})
-    for (const auto& [name, rows, cols, offset, vector, initializer] : region->parameters()) {
+    for (const auto& [name, rows, cols, offset, vector, initializer, role] : region->parameters()) {
       require(!name.empty() && name != "." && name.find('/') == std::string::npos &&
                   name.find('\0') == std::string::npos,
               "model: the name of a parameter cannot be that of a dataset in a checkpoint, which is not "

@@ -10,6 +10,7 @@
 #include "demix/model/block.hpp"
 #include "demix/model/concepts.hpp"
 #include "demix/model/embedding.hpp"
+#include "demix/ops/activation.hpp"
 
 namespace demix {
 
@@ -72,14 +73,8 @@ class Transformer {
 
  private:
   static ModelConfig completed(ModelConfig config, std::size_t domains) {
-    if constexpr (requires { FFN::Activation::name; }) {
-      const std::string own = FFN::Activation::name;
-      if (config.activation.empty()) config.activation = own;
-      if (config.activation != own)
-        throw UsageError(concat("model: config.activation is '", config.activation,
-                                "', but the type of the model computes with '", own,
-                                "'; leave it empty, or use the type with that activation"));
-    }
+    if constexpr (requires { typename FFN::Activation; })
+      config.activation = ops::ActivationChoice<typename FFN::Activation>(config.activation).name();
     config.validate();
     if (config.vocabulary <= static_cast<std::size_t>(unk_token))
       throw UsageError(concat("model: a vocabulary of ", config.vocabulary,
@@ -87,7 +82,7 @@ class Transformer {
                               unk_token + 1, " reserved tokens and those of the text"));
     config.vocabulary += Conditioning::extra_tokens(domains);
     if (config.tokens_per_sample <= prefix_length)
-      throw UsageError(concat("--tokens-per-sample ", config.tokens_per_sample,
+      throw UsageError(concat("tokens_per_sample ", config.tokens_per_sample,
                               " leaves no room for text after ", prefix_length, " token of conditioning"));
     return config;
   }
@@ -102,8 +97,10 @@ class Transformer {
                                         const InputEmbedding<D, P>& embedding) {
     if (config.tied_embeddings) return embedding.token_table();
     layout.shared.align();
-    return layout.shared.matrix("decoder.output_projection.weight", config.vocabulary, config.d_model,
-                                Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model))));
+    return layout.shared.with_role(ParameterRole::token_table, [&] {
+      return layout.shared.matrix("decoder.output_projection.weight", config.vocabulary, config.d_model,
+                                  Initializer::normal(1 / std::sqrt(static_cast<double>(config.d_model))));
+    });
   }
 
   std::size_t dictionary_size_;

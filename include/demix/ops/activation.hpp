@@ -1,6 +1,7 @@
 #pragma once
 // The activations of the feed-forward layer, fused with the bias that precedes them.
 
+#include <algorithm>
 #include <concepts>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "demix/core/host_device.hpp"
 #include "demix/core/math.hpp"
 #include "demix/core/matrix.hpp"
+#include "demix/core/names.hpp"
 #include "demix/core/precision.hpp"
 #include "demix/ops/linear.hpp"
 
@@ -74,23 +76,63 @@ struct GeluTanh {
 
 static_assert(Activation<Relu> && Activation<Gelu> && Activation<GeluTanh>);
 
-/// A choice among activations that a user makes by name.
-template <Activation First, Activation... Rest>
-struct ActivationList {
-  static std::vector<std::string> names() { return {First::name, Rest::name...}; }
+/// Activations of which a model's configuration names one, when the program runs.
+template <Activation... A>
+struct ActivationList {};
 
-  /// f.operator()<A>() with the activation A of that name. Throws Error for a name that is not in the list.
+/// Those that the library has.
+using Activations = ActivationList<Relu, Gelu, GeluTanh>;
+
+/// The activation of a layer whose policy has the parameter A: A itself, or of a list the one of a name.
+template <class A>
+class ActivationChoice;
+
+template <Activation A>
+class ActivationChoice<A> {
+ public:
+  static std::vector<std::string> names() { return {A::name}; }
+
+  /// Throws UsageError for another name; the empty one is A's.
+  explicit ActivationChoice(const std::string& name) {
+    if (!name.empty()) require_one_of("activation", name, names());
+  }
+
+  std::string name() const { return A::name; }
+  /// f.operator()<A>() with the activation.
   template <class F>
-  static auto call(const std::string& name, F&& f) {
-    if constexpr (sizeof...(Rest) > 0)
-      if (name != First::name) return ActivationList<Rest...>::call(name, f);
-    require(name == First::name, "unknown activation '", name, "'");
-    return f.template operator()<First>();
+  void call(F&& f) const {
+    f.template operator()<A>();
   }
 };
 
-/// What --activation offers.
-using Activations = ActivationList<Relu, Gelu, GeluTanh>;
+template <Activation... A>
+class ActivationChoice<ActivationList<A...>> {
+ public:
+  static std::vector<std::string> names() { return {A::name...}; }
+
+  /// Throws UsageError for a name that is not in the list.
+  explicit ActivationChoice(const std::string& name) : name_(require_one_of("activation", name, names())) {
+    const auto all = names();
+    number_ = static_cast<std::size_t>(std::find(all.begin(), all.end(), name_) - all.begin());
+  }
+
+  const std::string& name() const { return name_; }
+  template <class F>
+  void call(F&& f) const {
+    std::size_t i = 0;
+    ((i++ == number_ ? f.template operator()<A>() : void()), ...);
+  }
+
+ private:
+  std::string name_;
+  std::size_t number_;
+};
+
+/// An activation, or a list of them.
+template <class A>
+concept ActivationOrList = requires {
+  ActivationChoice<A>::names();
+};
 
 /// pre += bias, y = A(pre).
 template <class T, Activation A>

@@ -24,12 +24,12 @@ std::vector<ParameterSpan> whole_regions(const ParameterArena<D, T>& arena) {
   return spans;
 }
 
-/// A region's parameters whose names `wanted(name)` picks; neighbours are one span.
+/// A region's parameters that `wanted(parameter)` picks; neighbours are one span.
 template <class Wanted>
 std::vector<ParameterSpan> spans_of(const RegionLayout& layout, RegionId region, Wanted wanted) {
   std::vector<ParameterSpan> spans;
   for (const auto& parameter : layout.parameters()) {
-    if (!wanted(parameter.name)) continue;
+    if (!wanted(parameter)) continue;
     if (!spans.empty() && spans.back().first + spans.back().count == parameter.offset)
       spans.back().count += parameter.size();
     else

@@ -9,7 +9,7 @@
 #include "demix/checkpoint/checkpoint.hpp"
 #include "demix/checkpoint/folder.hpp"
 #include "demix/core/file_lock.hpp"
-#include "demix/core/vocabulary_fingerprint.hpp"
+#include "demix/text/vocabulary_fingerprint.hpp"
 #include "demix/train/run_state.hpp"
 #include "demix/train/settings.hpp"
 #include "demix/train/trainable_model.hpp"
@@ -71,8 +71,8 @@ class RunFolder {
                  nlohmann::json(expected.domains).dump());
     // A run goes on with what is known of its vocabulary by now.
     identity_.vocabulary_fingerprint =
-        require_same_vocabulary({identity_.data_bin.string(), identity_.vocabulary_fingerprint},
-                                {path.string(), found.vocabulary_fingerprint});
+        text::require_same_vocabulary({identity_.data_bin.string(), identity_.vocabulary_fingerprint},
+                                      {path.string(), found.vocabulary_fingerprint});
     const auto scalars = nlohmann::json::parse(checkpoint::read_scalars(path, found));
     require_same("training settings", settings_of(scalars).dump(), identity_.settings.dump());
     require_same_text(path.string(), scalars.value("text", nlohmann::json()), identity_.data_bin,

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "demix/eval/scorer.hpp"
 #include "demix/model/language_model.hpp"
 
 namespace demix::train {
@@ -25,8 +26,8 @@ class TrainableModel {
   /// device.
   virtual void accumulate_gradients(const Batch& batch, const ops::Dropout& dropout,
                                     GradientArena<D, P>& gradients, LossTotals<D>& totals) = 0;
-  /// -log p of every target, [B T]. Waits for the device.
-  virtual std::vector<gradient_t<P>> token_losses(const Batch& batch) = 0;
+  /// The same weights, to score with.
+  virtual eval::Scorer& scorer() = 0;
 };
 
 /// A LanguageModel as such; it must outlive this.
@@ -36,7 +37,7 @@ class Trainable final : public TrainableModel<typename Model::DeviceType, typena
   using D = typename Model::DeviceType;
   using P = typename Model::PrecisionType;
 
-  explicit Trainable(Model& model) : model_(model) {}
+  explicit Trainable(Model& model) : model_(model), scorer_(model.session()) {}
   D& device() const override { return model_.device(); }
   Weights<D, P>& weights() override { return model_.weights(); }
   const ParameterLayout& layout() const override { return model_.layout(); }
@@ -47,10 +48,11 @@ class Trainable final : public TrainableModel<typename Model::DeviceType, typena
                             LossTotals<D>& totals) override {
     model_.accumulate_gradients(batch, dropout, gradients, totals);
   }
-  std::vector<gradient_t<P>> token_losses(const Batch& batch) override { return model_.token_losses(batch); }
+  eval::Scorer& scorer() override { return scorer_; }
 
  private:
   Model& model_;
+  eval::SessionScorer<typename Model::Network> scorer_;
 };
 
 }  // namespace demix::train

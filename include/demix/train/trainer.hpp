@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "demix/core/stop_signal.hpp"
-#include "demix/data/dictionary.hpp"
 #include "demix/eval/perplexity.hpp"
 #include "demix/optim/adam.hpp"
 #include "demix/optim/schedule.hpp"
+#include "demix/text/dictionary.hpp"
 #include "demix/train/metrics.hpp"
 #include "demix/train/progress.hpp"
 #include "demix/train/run_folder.hpp"
@@ -120,7 +120,7 @@ class Trainer {
     for (std::size_t d = 0; d < data_.valid.size(); ++d) {
       const auto& name = model_.domains()[index(data_.domains[d])];
       const auto sequences = eval::default_sequences(data_.valid[d].block_length());
-      scores.push_back(eval::evaluate(model_, data_.valid[d], data_.domains[d], sequences,
+      scores.push_back(eval::evaluate(model_.scorer(), data_.valid[d], data_.domains[d], sequences,
                                       settings_.max_valid_batches, poll));
       perplexities[name] = scores.back().perplexity();
       line += concat(" ", name, " ", scores.back().perplexity());

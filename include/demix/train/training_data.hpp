@@ -9,6 +9,7 @@
 
 #include "demix/core/types.hpp"
 #include "demix/data/block_dataset.hpp"
+#include "demix/text/vocabulary.hpp"
 
 namespace demix::train {
 
@@ -19,6 +20,19 @@ struct TrainingData {
   std::vector<DomainId> domains;
   std::vector<data::BlockDataset> train, valid;
 };
+
+/// The text of domains in blocks of `block_length` tokens; the first is the model's domain `first`. Throws
+/// Error for a split that is missing, damaged or empty.
+inline TrainingData open_data(const std::filesystem::path& data_bin, const std::vector<std::string>& domains,
+                              std::size_t dictionary_size, std::size_t block_length, DomainId first) {
+  TrainingData result{data_bin, text::vocabulary_fingerprint(data_bin), {}, {}, {}};
+  for (const auto& domain : domains) {
+    result.domains.push_back(DomainId(static_cast<int>(index(first) + result.domains.size())));
+    result.train.push_back(data::open_split(data_bin, domain, "train", dictionary_size, block_length));
+    result.valid.push_back(data::open_split(data_bin, domain, "valid", dictionary_size, block_length));
+  }
+  return result;
+}
 
 /// What tells the text of a run from another one: by the names of the domains and the splits train and valid,
 /// the numbers of tokens and documents, and TokenFile::sampled_hash. Throws Error.

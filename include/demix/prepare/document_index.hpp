@@ -1,0 +1,142 @@
+#pragma once
+// The list of a source's documents with their sizes, kept on disk.
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "demix/core/output_file.hpp"
+#include "demix/prepare/documents.hpp"
+#include "demix/prepare/ordered_pipeline.hpp"
+#include "demix/prepare/text_hash.hpp"
+
+namespace demix::prepare {
+
+/// The number of words between white space (that of Unicode, and U+001C to U+001F, as Python's str.split
+/// does).
+inline std::uint64_t count_words(std::string_view text) {
+  const auto space_length = [&](std::size_t i) -> std::size_t {
+    const auto byte = [&](std::size_t j) {
+      return j < text.size() ? static_cast<unsigned char>(text[j]) : 0u;
+    };
+    const unsigned a = byte(i), b = byte(i + 1), c = byte(i + 2);
+    if (a < 0x80) return a == 0x20 || (a >= 0x09 && a <= 0x0d) || (a >= 0x1c && a <= 0x1f);
+    if (a == 0xc2) return b == 0x85 || b == 0xa0 ? 2 : 0;
+    const bool three =
+        (a == 0xe1 && b == 0x9a && c == 0x80) ||
+        (a == 0xe2 && b == 0x80 && ((c >= 0x80 && c <= 0x8a) || c == 0xa8 || c == 0xa9 || c == 0xaf)) ||
+        (a == 0xe2 && b == 0x81 && c == 0x9f) || (a == 0xe3 && b == 0x80 && c == 0x80);
+    return three ? 3 : 0;
+  };
+  std::uint64_t words = 0;
+  bool in_word = false;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t space = space_length(i);
+    words += space == 0 && !in_word;
+    in_word = space == 0;
+    i += space == 0 ? 1 : space;
+  }
+  return words;
+}
+
+/// Finds all documents of a source in one parallel pass that also checks each of them. Their places lie in a
+/// temporary file, so memory does not grow with their number. Documents without a byte of text are left out.
+class DocumentIndex {
+ public:
+  /// `scratch` is the temporary file; `report(documents)` is called now and then. Throws Error for a document
+  /// that cannot be read.
+  template <class Report>
+  DocumentIndex(std::unique_ptr<DocumentReader> reader, const std::filesystem::path& scratch,
+                std::size_t threads, Report&& report)
+      : reader_(std::move(reader)), scratch_(std::make_unique<OutputFile>(scratch)) {
+    run_in_order(
+        threads, [this] { return next_places(); },
+        [this](std::size_t, const std::vector<DocumentPlace>& places) { return examine(places); },
+        [&](const std::vector<Entry>& entries) {
+          append(entries);
+          report(size_);
+        });
+    scratch_->flush();
+    entries_ = std::make_unique<InputFile>(scratch_->partial_path());
+  }
+
+  std::uint64_t size() const { return size_; }
+  std::uint64_t words() const { return words_; }
+  std::uint64_t empty_documents() const { return empty_; }
+
+  /// The words of document i. Threads may call this and the following at the same time.
+  std::uint64_t words(std::uint64_t i) const { return entry(i).words; }
+  /// Equal for identical texts.
+  TextHash hash(std::uint64_t i) const { return entry(i).hash; }
+  /// The bytes that reading document i costs.
+  std::uint64_t source_bytes(std::uint64_t i) const { return entry(i).place.length; }
+  /// The text of document i. Throws Error, also when it is not the one that was read at first.
+  std::string text(std::uint64_t i) const {
+    const Entry found = entry(i);
+    std::string text = reader_->text(found.place);
+    require(text_hash(text) == found.hash, reader_->where(found.place),
+            ": the text was changed while it was being read; run this again");
+    return text;
+  }
+
+ private:
+  struct Entry {
+    DocumentPlace place;
+    std::uint64_t words;
+    std::uint64_t text_bytes;
+    TextHash hash;
+  };
+  static constexpr std::uint64_t chunk_bytes = std::uint64_t{1} << 20;
+  static constexpr std::size_t chunk_documents = 4096;
+
+  std::optional<std::vector<DocumentPlace>> next_places() {
+    std::vector<DocumentPlace> places;
+    for (std::uint64_t bytes = 0; bytes < chunk_bytes && places.size() < chunk_documents;) {
+      const auto place = reader_->next();
+      if (!place) break;
+      places.push_back(*place);
+      bytes += place->length;
+    }
+    if (places.empty()) return std::nullopt;
+    return places;
+  }
+
+  std::vector<Entry> examine(const std::vector<DocumentPlace>& places) const {
+    std::vector<Entry> entries;
+    for (const auto& place : places) {
+      const std::string text = reader_->text(place);
+      entries.push_back({place, count_words(text), text.size(), text_hash(text)});
+    }
+    return entries;
+  }
+
+  void append(const std::vector<Entry>& entries) {
+    for (const Entry& each : entries) {
+      if (each.text_bytes == 0) {
+        ++empty_;
+        continue;
+      }
+      scratch_->write(&each, sizeof(each));
+      words_ += each.words;
+      ++size_;
+    }
+  }
+
+  Entry entry(std::uint64_t i) const {
+    Entry result;
+    entries_->read(i * sizeof(Entry), &result, sizeof(Entry));
+    return result;
+  }
+
+  std::unique_ptr<DocumentReader> reader_;
+  std::unique_ptr<OutputFile> scratch_;
+  std::unique_ptr<InputFile> entries_;
+  std::uint64_t size_ = 0, words_ = 0, empty_ = 0;
+};
+
+}  // namespace demix::prepare

@@ -1,0 +1,110 @@
+#pragma once
+// The options that the trainers and demix-adapt share: data, optimization, run. Names of the original where
+// it has the concept.
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "demix/core/checked_size.hpp"
+#include "demix/program/command_line.hpp"
+#include "demix/train/settings.hpp"
+
+namespace demix::program {
+
+/// "(0.9, 0.95)", "0.9,0.95" or "0.9 0.95".
+inline std::array<double, 2> parse_betas(const std::string& text) {
+  const auto betas = parse_reals(text);
+  const auto is_beta = [](double beta) { return beta >= 0 && beta < 1; };
+  if (!betas || betas->size() != 2 || !std::all_of(betas->begin(), betas->end(), is_beta))
+    throw UsageError(
+        concat("--adam-betas: expected two numbers in [0, 1) such as \"(0.9, 0.95)\", found '", text, "'"));
+  return {betas->front(), betas->back()};
+}
+
+/// How --help prints the defaults that differ between programs.
+struct DefaultTexts {
+  std::string learning_rate, max_update, interval;
+};
+
+/// Declares the shared options in groups, to which a program adds its own, and reads them into Settings.
+class SharedOptions {
+ public:
+  boost::program_options::options_description data{"Data", help_columns},
+      optimization{"Optimization", help_columns}, run{"Run", help_columns};
+
+  /// `settings` has the defaults, and must outlive this object.
+  SharedOptions(train::Settings& settings, const DefaultTexts& defaults) : settings_(settings) {
+    using namespace option;
+    train::Settings& s = settings_;
+    const std::string max_update_text =
+                          "updates to train for; the learning rate decays linearly to its end (default: " +
+                          defaults.max_update + ")",
+                      validate_text =
+                          "updates between validations; 0: at the end only (default: " + defaults.interval +
+                          ")",
+                      save_text =
+                          "updates between checkpoints; 0: at the end only (default: " + defaults.interval +
+                          ")";
+    // clang-format off
+    data.add_options()
+      ("data", po::value<std::string>()->required()->value_name("DIR"), "the data-bin folder (also the first argument)")
+      ("batch-size", count(s.batch_size, 1)->default_value(s.batch_size), "sequences per domain in a micro-batch")
+      ("max-valid-steps", count(s.max_valid_batches)->default_value(s.max_valid_batches), "batches of validation per domain; 0: all");
+    optimization.add_options()
+      ("lr", positive(s.learning_rate)->default_value(s.learning_rate, defaults.learning_rate), "peak learning rate")
+      ("warmup-updates", count(warmup_), "updates of linear warm-up (default: 8 % of --max-update)")
+      ("max-update", count(max_update_, 1), max_update_text.c_str())
+      ("update-freq", count(s.update_freq, 1)->default_value(s.update_freq), "micro-batches per update")
+      ("clip-norm", not_negative(s.clip_norm)->default_value(s.clip_norm, "0.1"), "largest gradient norm; 0: no clipping")
+      ("adam-betas", string(betas_, "(B1, B2)")->default_value("(0.9, 0.95)"), "Adam's decay rates")
+      ("adam-eps", positive(s.adam.eps)->default_value(s.adam.eps, "1e-7"), "Adam's epsilon")
+      ("weight-decay", not_negative(s.adam.weight_decay)->default_value(s.adam.weight_decay, "0.1"), "decoupled, on all parameters that are trained");
+    run.add_options()
+      ("save-dir", po::value<std::string>()->required()->value_name("DIR"), "folder of checkpoints and metrics.jsonl; "
+       "when it holds a checkpoint of this run, training continues from the newest")
+      ("seed", seed(s.seed.value)->default_value(s.seed.value), "of shuffling, dropout and a new model's start")
+      ("validate-interval-updates", count(validate_interval_), validate_text.c_str())
+      ("save-interval-updates", count(save_interval_), save_text.c_str())
+      ("keep-interval-updates", count(s.keep_checkpoints)->default_value(s.keep_checkpoints), "checkpoints to keep besides the best; 0: all")
+      ("log-interval", count(s.log_interval, 1)->default_value(s.log_interval), "updates between lines of metrics.jsonl")
+      ("threads", option::threads(threads_), "processor threads (default: OMP_NUM_THREADS, or all)");
+    // clang-format on
+  }
+  SharedOptions(const SharedOptions&) = delete;
+  SharedOptions& operator=(const SharedOptions&) = delete;
+
+  /// Checks what was parsed and completes the settings. `preset` is for what the command line leaves open.
+  /// Throws UsageError.
+  void read(const boost::program_options::variables_map& values, const train::Recipe& preset) {
+    train::Settings& s = settings_;
+    const auto given_or = [&](const char* name, std::uint64_t given, std::uint64_t other) {
+      return values.count(name) ? given : other;
+    };
+    s.save_dir = values["save-dir"].as<std::string>();
+    s.max_update = given_or("max-update", max_update_, preset.max_update);
+    s.warmup_updates =
+        given_or("warmup-updates", warmup_, s.max_update / 100 * 8 + s.max_update % 100 * 8 / 100);
+    if (s.warmup_updates >= s.max_update)
+      throw UsageError(
+          concat("--warmup-updates ", s.warmup_updates, " is not below --max-update ", s.max_update));
+    checked_product<UsageError>("micro-batches of the run, --max-update times --update-freq", s.max_update,
+                                s.update_freq);
+    s.validate_interval = given_or("validate-interval-updates", validate_interval_, preset.validate_interval);
+    s.save_interval = given_or("save-interval-updates", save_interval_, preset.save_interval);
+    const auto [beta1, beta2] = parse_betas(betas_);
+    s.adam.beta1 = beta1;
+    s.adam.beta2 = beta2;
+  }
+
+  /// How many threads compute. Throws UsageError like option::thread_count.
+  int threads() const { return option::thread_count(threads_); }
+
+ private:
+  train::Settings& settings_;
+  std::string betas_;
+  std::size_t max_update_ = 0, warmup_ = 0, validate_interval_ = 0, save_interval_ = 0;
+  int threads_ = 0;
+};
+
+}  // namespace demix::program

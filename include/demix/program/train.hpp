@@ -1,0 +1,59 @@
+#pragma once
+// A trainer: a command line that names no type of model, because each trainer is of one.
+
+#include <string>
+
+#include "demix/core/domain_name.hpp"
+#include "demix/core/place.hpp"
+#include "demix/data/layout.hpp"
+#include "demix/program/run_program.hpp"
+#include "demix/program/train_options.hpp"
+#include "demix/program/training_memory.hpp"
+#include "demix/text/dictionary.hpp"
+
+namespace demix::program {
+
+/// What tells one trainer from another.
+struct Trainer {
+  std::string program;  // the name it is called by
+  std::string model;    // of the type in the list, which marks its checkpoints
+  std::string purpose;  // the first lines of --help
+};
+
+/// Throws Error when a run's folder would lie among the domains of its data-bin.
+inline void require_outside_data(const std::filesystem::path& save_dir,
+                                 const std::filesystem::path& data_bin) {
+  require(!lies_in(save_dir, data_bin), "--save-dir ", save_dir.string(), ": lies in the data-bin ",
+          data_bin.string(), ", which must stay as it is; choose another place");
+}
+
+/// Takes the vocabulary from the data, and the domains where none are named. Throws Error for data that are
+/// not all there, before anything that takes its time, and UsageError for more than fits into memory.
+inline void complete(const ModelType& type, TrainOptions& options) {
+  require_outside_data(options.settings.save_dir, options.data);
+  options.config.vocabulary = text::Dictionary::load(options.data / "dict.txt").size();
+  if (options.domains.empty()) options.domains = data::list_domains(options.data);
+  require_domain_names(options.domains);
+  for (const auto& domain : options.domains)
+    for (const char* split : {"train", "valid"}) data::split_prefix(options.data, domain, split);
+  const std::size_t domains = options.domains.size();
+  require_memory_for_training(options.config, options.settings, domains, type.has_experts() ? domains : 1);
+}
+
+/// The whole program, for main alone: see limit_spinning.
+inline int train(int argc, char** argv, const Trainer& trainer, const ModelList& models) {
+  limit_spinning(argv);
+  return run_program(trainer.program, [&] {
+    const ModelType& type = models.at(trainer.model, trainer.program);
+    StopSignal stop(trainer.program);
+    TrainOptions options;
+    options.settings.experiment = type.name();
+    options.settings.sampling = type.sampling();
+    if (!parse_train_options(trainer.program, trainer.purpose, type.activations(), argc, argv, options))
+      return 0;
+    complete(type, options);
+    return type.train(options, stop);
+  });
+}
+
+}  // namespace demix::program

@@ -1,0 +1,82 @@
+#pragma once
+// The command line of a trainer: the shared options, and what makes a new model.
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "demix/program/model_type.hpp"
+#include "demix/program/shared_options.hpp"
+
+namespace demix::program {
+
+/// Reads the command line of a trainer, whose models compute with one of `activations`, into `run`, but for
+/// what the data say: the vocabulary, and the domains where none are named. Returns false after printing
+/// --help. Throws UsageError.
+inline bool parse_train_options(const std::string& program, const std::string& purpose,
+                                const std::vector<std::string>& activations, int argc, char** argv,
+                                TrainOptions& run) {
+  using namespace option;
+  CommandLine line{program + " DATA --save-dir DIR [options]",
+                   purpose,
+                   program + " data-bin --save-dir runs/a --arch transformer_lm --max-update 1000",
+                   {"data"}};
+  std::string arch, train_domains, activation, positions;
+  std::size_t layers = 0, d_model = 0, heads = 0, d_ffn = 0, tokens_per_sample = 0;
+  double dropout = 0;
+  SharedOptions shared(run.settings, {"5e-4", "the recipe's", "the recipe's"});
+  po::options_description model_options("Model", help_columns);
+  std::string activation_text = "of the feed-forward layers:";
+  for (const auto& name : activations) activation_text += " " + name;
+  // clang-format off
+  shared.data.add_options()
+    ("train-domains", string(train_domains, "A,B,..."), "domains to train on, in this order (default: all in DATA)")
+    ("tokens-per-sample", count(tokens_per_sample, 1), "context length T (default: the architecture's)");
+  model_options.add_options()
+    ("arch", string(arch, "NAME")->default_value("transformer_lm"), "transformer_lm, transformer_lm_gpt3_small, ..._medium, "
+     "..._large, ..._xl, ..._2_7, ..._6_7, ..._13 or ..._175; the options below override it")
+    ("layers", count(layers, 1), "transformer blocks")
+    ("d-model", count(d_model, 1), "width C of the residual stream")
+    ("heads", count(heads, 1), "attention heads")
+    ("d-ffn", count(d_ffn, 1), "width F of the feed-forward layers")
+    ("activation", string(activation, "NAME"), activation_text.c_str())
+    ("positions", string(positions, "NAME"), "learned or sinusoidal")
+    ("share-decoder-input-output-embed", po::value<bool>()->value_name("BOOL")->implicit_value(true),
+     "tie the output projection to the input embedding; BOOL: true (default) or false")
+    ("dropout", real(dropout, [](double p) { return p >= 0 && p < 1; }, "a number from 0, below 1"), "probability of dropout on the embedding and on both branches of a block");
+  // clang-format on
+  line.options.add(shared.data).add(model_options).add(shared.optimization).add(shared.run);
+  po::variables_map values;
+  if (!line.parse(argc, argv, values)) return false;
+
+  run.data = values["data"].as<std::string>();
+  if (values.count("train-domains")) run.domains = split_list("--train-domains", train_domains);
+
+  require_one_of("--arch", arch, architecture_names());
+  run.config = architecture(arch);
+  ModelConfig& c = run.config;
+  if (values.count("layers")) c.layers = layers;
+  if (values.count("d-model")) c.d_model = d_model;
+  if (values.count("heads")) c.heads = heads;
+  if (values.count("d-ffn")) c.d_ffn = d_ffn;
+  if (values.count("tokens-per-sample")) c.tokens_per_sample = tokens_per_sample;
+  if (values.count("activation"))
+    c.activation = require_one_of("--activation", activation, activations);
+  else if (std::find(activations.begin(), activations.end(), c.activation) == activations.end())
+    c.activation.clear();  // the type's
+  if (values.count("positions"))
+    c.positions = require_one_of("--positions", positions, {"learned", "sinusoidal"}) == "learned"
+                      ? Positions::learned
+                      : Positions::sinusoidal;
+  if (values.count("share-decoder-input-output-embed"))
+    c.tied_embeddings = values["share-decoder-input-output-embed"].as<bool>();
+  if (values.count("dropout")) c.dropout = static_cast<float>(dropout);
+  if (c.d_model % c.heads != 0)
+    throw UsageError(concat("--d-model ", c.d_model, " is not a multiple of --heads ", c.heads));
+  c.validate();
+  shared.read(values, train::recipe(arch));
+  run.threads = shared.threads();
+  return true;
+}
+
+}  // namespace demix::program

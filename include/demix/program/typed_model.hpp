@@ -1,0 +1,114 @@
+#pragma once
+// A model type as the programs know it. Including this compiles all that they do with the type; a program's
+// own file needs program/model_type.hpp alone.
+
+#include <concepts>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "demix/adapt/adaptation.hpp"
+#include "demix/comm/self.hpp"
+#include "demix/core/standard_streams.hpp"
+#include "demix/program/model_type.hpp"
+#include "demix/train/trainer.hpp"
+
+namespace demix::program {
+
+template <class Model>
+class TypedModel final : public ModelType {
+ public:
+  using D = typename Model::DeviceType;
+  using P = typename Model::PrecisionType;
+
+  using ModelType::ModelType;
+
+  bool has_experts() const override { return Model::has_experts; }
+  std::size_t prefix_length() const override { return Model::prefix_length; }
+  std::vector<std::string> activations() const override {
+    if constexpr (requires { typename Model::Network::FFN::Activation; })
+      return ops::ActivationChoice<typename Model::Network::FFN::Activation>::names();
+    else
+      return {};
+  }
+
+  std::shared_ptr<eval::Scorer> load(const checkpoint::ModelSource& source, int threads) const override {
+    auto loaded = std::make_shared<Loaded>(source, threads);
+    return {loaded, &loaded->scorer};
+  }
+
+  int train(const TrainOptions& options, StopSignal& stop) const override {
+    const auto& s = options.settings;
+    const auto& domains = options.domains;
+    D device(options.threads);
+    Model model(device, options.config, domains, s.seed);
+    const auto data =
+        train::open_data(options.data, domains, options.config.vocabulary, model.text_length(), DomainId(0));
+    train::Trainable<Model> trainable(model);
+    train::Trainer<D, P, comm::Self> trainer(trainable, comm::Self(), comm::Placement::whole(domains.size()),
+                                             data, s, s.adam);
+    std::fprintf(stderr, "%s: %zu parameters, %zu domains, %zu tokens per update, %d threads\n",
+                 s.experiment.c_str(), model.weights().size(), domains.size(),
+                 domains.size() * s.batch_size * s.update_freq * options.config.tokens_per_sample,
+                 options.threads);
+    stop.defer("this micro-batch, or batch of validation");
+    return trainer.run([&] { stop.poll(); }) ? 0 : 128 + stop.received();
+  }
+
+  int adapt(const checkpoint::ModelSource& base, const AdaptOptions& options,
+            StopSignal& stop) const override {
+    const auto& a = options.adaptation;
+    const auto& s = a.training;
+    D device(options.threads);
+    adapt::Adaptation<Model> adaptation(device, base, a, [&] {
+      std::fprintf(stderr, "estimating the posterior over %zu domains on the valid split of %s\n",
+                   base.metadata().domains.size(), a.domain.c_str());
+    });
+    if (adaptation.has_choice) print_start(adaptation.record());
+    std::size_t trained = 0;
+    for (const auto& span : adaptation.trained()) trained += span.count;
+    std::fprintf(stderr, "%s: %zu parameters, %zu of them trained, %zu tokens per update, %d threads\n",
+                 s.experiment.c_str(), adaptation.model().weights().size(), trained,
+                 s.batch_size * s.update_freq * adaptation.model().config().tokens_per_sample,
+                 options.threads);
+    stop.defer("this micro-batch, or batch of validation");
+    if (!adaptation.train([&] { stop.poll(); })) return 128 + stop.received();
+    if constexpr (Model::has_experts) {
+      stop.end_at_once();  // the same command joins again
+      if (const auto experts = adaptation.join())
+        std::fprintf(stderr, "joined: %s has all %zu experts\n", adaptation.joined().c_str(), experts);
+    }
+    return 0;
+  }
+
+ private:
+  struct Loaded {
+    Loaded(const checkpoint::ModelSource& source, int threads)
+        : device(threads),
+          model(source.load<Model>(device, Model::Use::evaluation)),
+          scorer(model.session()) {}
+
+    D device;
+    Model model;
+    eval::SessionScorer<typename Model::Network> scorer;
+  };
+
+  static void print_start(const adapt::Record& record) {
+    if (!record.posterior.empty()) std::printf("%-16s %10s\n", "domain", "posterior");
+    for (const auto& [name, p] : record.posterior) std::printf("%-16s %10.6f\n", name.c_str(), p);
+    std::printf("%s starts from %s%s\n", record.domain.c_str(), record.start.c_str(),
+                record.posterior.empty() ? "" : ", the most probable");
+    flush_standard_output();
+  }
+};
+
+/// A line of a model list: `name` marks the checkpoints of the type.
+template <class Model>
+std::shared_ptr<const ModelType> model_type(std::string name,
+                                            data::Sampling sampling = data::Sampling::balanced) {
+  return std::make_shared<TypedModel<Model>>(std::move(name), sampling);
+}
+
+}  // namespace demix::program

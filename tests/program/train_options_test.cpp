@@ -1,0 +1,68 @@
+#include "demix/program/train_options.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+using namespace demix;
+
+namespace {
+
+program::TrainOptions parse(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"demix-train-dense", "data-bin", "--save-dir", "runs/a"});
+  std::vector<char*> argv;
+  for (auto& argument : arguments) argv.push_back(argument.data());
+  program::TrainOptions run;
+  BOOST_TEST(program::parse_train_options("demix-train-dense", "", {"relu", "gelu", "gelu_tanh"},
+                                          static_cast<int>(argv.size()), argv.data(), run));
+  return run;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(options)
+
+BOOST_AUTO_TEST_CASE(the_defaults_are_the_recipe) {
+  const auto run = parse({"--arch", "transformer_lm_gpt3_small"});
+  BOOST_TEST(run.data == "data-bin");
+  BOOST_TEST(run.config.layers == 12u);
+  BOOST_TEST(run.config.d_model == 768u);
+  BOOST_TEST(run.config.tokens_per_sample == 1024u);
+  BOOST_TEST(run.config.tied_embeddings);
+  const auto& s = run.settings;
+  BOOST_TEST(s.max_update == 300000u);
+  BOOST_TEST(s.warmup_updates == 24000u);
+  BOOST_TEST(s.validate_interval == 3000u);
+  BOOST_TEST(s.save_interval == 6000u);
+  BOOST_TEST(s.learning_rate == 5e-4);
+  BOOST_TEST(s.clip_norm == 0.1);
+  BOOST_TEST(s.batch_size == 2u);
+  BOOST_TEST(s.update_freq == 8u);
+  BOOST_TEST(s.adam.beta1 == 0.9);
+  BOOST_TEST(s.adam.beta2 == 0.95);
+  BOOST_TEST(s.adam.eps == 1e-7);
+  BOOST_TEST(s.adam.weight_decay == 0.1);
+}
+
+BOOST_AUTO_TEST_CASE(single_options_override_the_architecture) {
+  const auto run = parse({"--layers", "3", "--d-model", "48", "--heads", "4", "--activation", "gelu_tanh",
+                          "--positions", "learned", "--share-decoder-input-output-embed", "true", "--dropout",
+                          "0", "--adam-betas", "(0.8, 0.9)", "--train-domains", "b,a"});
+  BOOST_TEST(run.config.layers == 3u);
+  BOOST_TEST(run.config.d_model == 48u);
+  BOOST_TEST(run.config.d_ffn == 2048u);
+  BOOST_TEST(run.config.activation == "gelu_tanh");
+  BOOST_TEST((run.config.positions == Positions::learned));
+  BOOST_TEST(run.config.tied_embeddings);
+  BOOST_TEST(run.config.dropout == 0.0f);
+  BOOST_TEST(run.settings.adam.beta1 == 0.8);
+  BOOST_TEST(run.settings.adam.beta2 == 0.9);
+  BOOST_TEST(run.domains == (std::vector<std::string>{"b", "a"}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(betas_are_two_numbers_below_one) {
+  for (const char* text : {"0.9,0.95", "(0.9, 0.95)", "0.9 0.95"})
+    BOOST_TEST(program::parse_betas(text)[1] == 0.95);
+  for (const char* text : {"", "0.9", "0.9,0.95,0.99", "0.9,1", "-0.1,0.9", "a,b"})
+    BOOST_CHECK_THROW(program::parse_betas(text), UsageError);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
