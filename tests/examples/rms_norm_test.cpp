@@ -24,7 +24,8 @@ BOOST_AUTO_TEST_CASE(hand_value) {
   device::Cpu cpu;
   const Owned<double> x(2, 2, std::vector{1.0, 7.0, 0.0, 0.0}), gain(1, 2, std::vector{5.0, -10.0});
   Owned<double> y(2, 2, 99), rstd(1, 2);
-  cpu.rows(2, policies::RMSNormForward<double>{x.values.data(), gain.values.data(), y.values.data(), rstd.values.data(), 2});
+  cpu.rows(2, policies::RMSNormForward<double>{x.values.data(), gain.values.data(), y.values.data(),
+                                               rstd.values.data(), 2});
   DEMIX_CHECK_CLOSE(y.values, (std::vector{1.0, -14.0, 0.0, 0.0}), 1e-6);  // of eps, 4e-7 of 25
   BOOST_TEST(std::fabs(rstd.values[1] - 1 / std::sqrt(1e-5)) < 1e-9);
 }
@@ -34,13 +35,16 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(equals_the_definition, T, Types) {
   for (const auto& [rows, cols] : {std::array<std::size_t, 2>{1, 1}, {3, 33}, {40, 256}}) {
     const auto x = random_matrix<T>(rows, cols, 1), gain = random_matrix<T>(1, cols, 2);
     Owned<T> y(rows, cols), rstd(1, rows);
-    cpu.rows(rows, policies::RMSNormForward<T>{x.values.data(), gain.values.data(), y.values.data(), rstd.values.data(), cols});
+    cpu.rows(rows, policies::RMSNormForward<T>{x.values.data(), gain.values.data(), y.values.data(),
+                                               rstd.values.data(), cols});
     Owned<double> expected(rows, cols);
     for (std::size_t r = 0; r < rows; ++r) {
       double squares = 0;
-      for (std::size_t c = 0; c < cols; ++c) squares += static_cast<double>(x(r, c)) * static_cast<double>(x(r, c));
       for (std::size_t c = 0; c < cols; ++c)
-        expected(r, c) = static_cast<double>(gain(0, c)) * static_cast<double>(x(r, c)) / std::sqrt(squares / static_cast<double>(cols) + 1e-5);
+        squares += static_cast<double>(x(r, c)) * static_cast<double>(x(r, c));
+      for (std::size_t c = 0; c < cols; ++c)
+        expected(r, c) = static_cast<double>(gain(0, c)) * static_cast<double>(x(r, c)) /
+                         std::sqrt(squares / static_cast<double>(cols) + 1e-5);
     }
     DEMIX_CHECK_CLOSE(y.values, expected.values, Tolerance<T>::reduction);
   }

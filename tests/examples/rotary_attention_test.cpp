@@ -64,7 +64,8 @@ BOOST_AUTO_TEST_CASE(scores_depend_on_distances_alone) {
   const auto here = rotated(qkv), later = rotated(qkv, {11, 11});
   for (const std::size_t h : {0u, 1u}) {
     for (std::size_t i = 0; i < 3; ++i)
-      for (std::size_t j = 0; j <= i; ++j) BOOST_TEST(std::fabs(score(here, i, j, h) - score(later, i, j, h)) < 1e-13);
+      for (std::size_t j = 0; j <= i; ++j)
+        BOOST_TEST(std::fabs(score(here, i, j, h) - score(later, i, j, h)) < 1e-13);
     BOOST_TEST(std::fabs(score(here, 1, 1, h) - score(qkv, 1, 1, h)) < 1e-13);
     BOOST_TEST(std::fabs(score(here, 2, 0, h) - score(qkv, 2, 0, h)) > 1e-3);
   }
@@ -81,7 +82,8 @@ BOOST_AUTO_TEST_CASE(the_way_back_undoes_it) {
 BOOST_AUTO_TEST_CASE(heads_without_pairs_are_refused) {
   device::Cpu cpu;
   Owned<float> qkv(6, 18);
-  BOOST_CHECK_THROW(RotaryPositions::rotate(cpu, ops::AttentionShape{2, 3, 2, 3}, qkv.view(), nullptr), Error);
+  BOOST_CHECK_THROW(RotaryPositions::rotate(cpu, ops::AttentionShape{2, 3, 2, 3}, qkv.view(), nullptr),
+                    Error);
 }
 
 BOOST_AUTO_TEST_CASE(gradients_equal_finite_differences) { check_gradients_of_all_configurations<Model>(); }

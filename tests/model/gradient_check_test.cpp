@@ -30,17 +30,21 @@ struct Scale {
     void forward(const ForwardPass<D, P>& pass, Matrix<const T> x, Matrix<T> y, Saved&) const {
       const auto w = pass.weights.shared(weight);
       for (std::size_t i = 0; i < x.size(); ++i) y.data[i] = w.data[i % x.cols] * x.data[i];
-      for (std::size_t c = 0; pass.added_loss && c < w.cols; ++c) *pass.added_loss += w.data[c] * w.data[c] / 2;
+      for (std::size_t c = 0; pass.added_loss && c < w.cols; ++c)
+        *pass.added_loss += w.data[c] * w.data[c] / 2;
     }
-    void backward(const BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx, Saved&) const {
+    void backward(const BackwardPass<D, P>& pass, Matrix<const T> x, Matrix<const T> dy, Matrix<T> dx,
+                  Saved&) const {
       const auto w = pass.weights.shared(weight);
       const auto dw = pass.gradients.shared(weight);
       if (fault == Fault::overwritten) pass.device.fill_zero(dw.data, dw.cols);
       for (std::size_t i = 0; i < x.size() && fault != Fault::missing; ++i)
         dw.data[i % x.cols] += dy.data[i] * x.data[i] * (fault == Fault::scaled ? 1.001 : 1);
-      for (std::size_t c = 0; c < w.cols && fault != Fault::loss_without_gradient; ++c) dw.data[c] += w.data[c];
+      for (std::size_t c = 0; c < w.cols && fault != Fault::loss_without_gradient; ++c)
+        dw.data[c] += w.data[c];
       if (fault == Fault::not_a_number) dw.data[0] = NAN;
-      for (std::size_t i = 0; i < x.size(); ++i) dx.data[i] = dy.data[i] * (fault == Fault::input ? 1 : w.data[i % x.cols]);
+      for (std::size_t i = 0; i < x.size(); ++i)
+        dx.data[i] = dy.data[i] * (fault == Fault::input ? 1 : w.data[i % x.cols]);
     }
   };
 };
@@ -93,19 +97,24 @@ BOOST_AUTO_TEST_CASE(experts_and_domain_tokens_with_dropout_pass) {
 }
 
 BOOST_AUTO_TEST_CASE(wrong_gradients_are_named) {
-  for (const std::string& message : {failure<Fault::scaled>(), failure<Fault::missing>(), failure<Fault::overwritten>(),
-                                     failure<Fault::loss_without_gradient>()})
-    BOOST_TEST((message.find("gradient check: decoder.layers.") == 0 && message.find(".scale[") != std::string::npos), message);
+  for (const std::string& message : {failure<Fault::scaled>(), failure<Fault::missing>(),
+                                     failure<Fault::overwritten>(), failure<Fault::loss_without_gradient>()})
+    BOOST_TEST((message.find("gradient check: decoder.layers.") == 0 &&
+                message.find(".scale[") != std::string::npos),
+               message);
   const std::string not_a_number = failure<Fault::not_a_number>();
-  BOOST_TEST((not_a_number.find(".scale[0]: the gradient is") != std::string::npos && not_a_number.find("inf times") != std::string::npos), not_a_number);
+  BOOST_TEST((not_a_number.find(".scale[0]: the gradient is") != std::string::npos &&
+              not_a_number.find("inf times") != std::string::npos),
+             not_a_number);
   // What a wrong gradient by the input spoils is what comes before it.
   BOOST_TEST(failure<Fault::input>().find("gradient check: ") == 0);
 }
 
 BOOST_AUTO_TEST_CASE(an_expert_is_named_with_its_number) {
   GradientReport report{"fc1.weight", ExpertId{2}, 7, 1, 3, 10, 1};
-  BOOST_TEST(report.describe() ==
-             "fc1.weight[7] of expert 2: the gradient is 1, finite differences give 3 (10 times the allowed error)");
+  BOOST_TEST(
+      report.describe() ==
+      "fc1.weight[7] of expert 2: the gradient is 1, finite differences give 3 (10 times the allowed error)");
   BOOST_TEST(!report.passed());
 }
 

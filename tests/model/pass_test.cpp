@@ -26,10 +26,13 @@ BOOST_AUTO_TEST_CASE(a_layers_random_numbers) {
   const ParameterArena<device::Cpu, float> weights(cpu, layout, HeldExperts(0));
   Workspace<device::Cpu, Fp32> workspace(cpu);
   const std::vector<std::int32_t> numbers{4, 9};
-  const ForwardPass<device::Cpu, Fp32> pass{cpu, weights, workspace, 1, {}, {0.1f, Seed{5}, 3, 2, numbers.data()}, true, nullptr};
+  const ForwardPass<device::Cpu, Fp32> pass{
+      cpu, weights, workspace, 1, {}, {0.1f, Seed{5}, 3, 2, numbers.data()}, true, nullptr};
   const auto random = pass.random(7);
-  BOOST_TEST(random(1, 11).word[0] == philox(Seed{5}, 11, 9, 3, static_cast<std::uint32_t>(RandomStream::layers) + (7 << 8)).word[0]);
-  for (const std::uint64_t other : {std::uint64_t{8}, std::uint64_t{7} + (std::uint64_t{1} << 30), std::uint64_t{7} + (std::uint64_t{1} << 60)})
+  BOOST_TEST(random(1, 11).word[0] ==
+             philox(Seed{5}, 11, 9, 3, static_cast<std::uint32_t>(RandomStream::layers) + (7 << 8)).word[0]);
+  for (const std::uint64_t other : {std::uint64_t{8}, std::uint64_t{7} + (std::uint64_t{1} << 30),
+                                    std::uint64_t{7} + (std::uint64_t{1} << 60)})
     BOOST_TEST(random(1, 11).word[0] != pass.random(other)(1, 11).word[0]);
 }
 

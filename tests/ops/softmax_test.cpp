@@ -12,7 +12,7 @@ BOOST_AUTO_TEST_SUITE(softmax)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(hand_values, T, Types) {
   device::Cpu cpu;
-  const Owned<T> x(3, 2, std::vector{0.0, 0.0, 1000.0, 1000.0 + std::log(3.0), -5.0, -INFINITY});
+  const Owned<T> x(3, 2, std::vector<double>{0, 0, 1000, 1000 + std::log(3.0), -5, -INFINITY});
   Owned<T> y(3, 2, T(99));
   ops::softmax(cpu, x.view(), y.view());
   // A float near 1000 has steps of 6e-5.

@@ -15,8 +15,7 @@ BOOST_AUTO_TEST_SUITE(top_k)
 BOOST_AUTO_TEST_CASE_TEMPLATE(hand_values, T, Types) {
   device::Cpu cpu;
   // Of equal ones the first; minus infinity is a number; numbers come before NaN.
-  const Owned<T> x(4, 3,
-                   std::vector{1.0, 5.0, 3.0, 2.0, 2.0, 2.0, -INFINITY, -INFINITY, -INFINITY, NAN, 7.0, NAN});
+  const Owned<T> x(4, 3, std::vector<double>{1, 5, 3, 2, 2, 2, -INFINITY, -INFINITY, -INFINITY, NAN, 7, NAN});
   Owned<T> values(4, 2, T(99)), dx(4, 3, T(10));
   Numbers index(8, 99);
   ops::top_k<2>(cpu, x.view(), values.view(), index.data());

@@ -31,7 +31,8 @@ struct TopK {
         return result;
       };
       const A none = -A(INFINITY);
-      const A largest = team.max(cols, [=](std::size_t c) { return is_free(c) ? A(xr[c]) : none; });
+      const A largest = team.max(
+          cols, [=](std::size_t c) { return is_free(c) && A(xr[c]) > none ? A(xr[c]) : none; });  // not NaN
       const A found =
           team.max(cols, [=](std::size_t c) { return is_free(c) && A(xr[c]) == largest ? -A(c) : none; });
       const std::size_t column = found > none ? static_cast<std::size_t>(-found) : j;
