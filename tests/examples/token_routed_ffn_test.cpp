@@ -214,7 +214,7 @@ BOOST_AUTO_TEST_CASE(the_term_spreads_the_tokens) {
   const Owned<double> dy(rows, C);  // the loss of the tokens is none
   Owned<double> dx(rows, C);
   double first = 0, last = 0;
-  for (int step = 0; step < 200; ++step) {
+  for (int step = 0; step < 600; ++step) {
     last = 0;
     const auto pass = layer.pass(true, &last, at_step_4);
     layer.forward(pass);
