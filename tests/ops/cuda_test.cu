@@ -276,20 +276,21 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(gathering_and_routing, T, ElementTypes) {
     const std::size_t n = s.rows, experts = 3;
     const auto logits0 = cast<T>(random_values(n * experts, 1)), x0 = cast<T>(random_values(n * s.cols, 2)),
                dy0 = cast<T>(random_values(n * s.cols, 3)),
-               sums0 = cast<T>(random_values(experts * s.cols, 4));
+               sums0 = cast<T>(random_values(experts * s.cols, 4)),
+               outputs0 = cast<T>(random_values(2 * n * s.cols, 5));  // the experts'
     check_same(devices, "routing", s, Tolerance<T>::reduction, [&](auto& device) {
       using D = std::decay_t<decltype(device)>;
       const std::vector<T> empty(2 * n * s.cols, T(NAN));
       auto logits = upload(device, logits0), x = upload(device, x0), dy = upload(device, dy0),
-           in = upload(device, empty), y = upload(device, x0), sums = upload(device, sums0),
-           scratch = upload(device, std::vector<T>{});
+           in = upload(device, empty), outputs = upload(device, outputs0), y = upload(device, x0),
+           sums = upload(device, sums0), scratch = upload(device, std::vector<T>{});
       auto loss = upload(device, std::vector<double>{1});
       const auto h = logits.matrix(n, experts);
-      const auto rows = in.matrix(2 * n, s.cols), out = y.matrix(n, s.cols);
+      const auto rows = outputs.matrix(2 * n, s.cols), out = y.matrix(n, s.cols);
       ops::add_noise(device, {Seed{3}, 5, RandomStream::layers, 7, nullptr}, 0.1, h);
       ops::TopKRouting<D, T, 2> routing(device);
       routing.route(h);
-      routing.dispatch(x.matrix(n, s.cols), rows);
+      routing.dispatch(x.matrix(n, s.cols), in.matrix(2 * n, s.cols));
       routing.combine(rows, out);
       ops::load_balance_with_gradient<2>(device, h, routing.chosen(), 0.5, loss.data(), scratch);
       Results<T> results{in.to_host(), y.to_host(), logits.to_host(), cast<T>(loss.to_host())};
@@ -299,7 +300,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(gathering_and_routing, T, ElementTypes) {
       ops::RowGroups<D> groups(device);
       groups.assign(routing.chosen(), n, experts);
       ops::scatter_rows_accumulate<T>(device, groups, dy.matrix(n, s.cols), sums.matrix(experts, s.cols));
-      results.insert(results.end(), {in.to_host(), y.to_host(), logits.to_host(), sums.to_host()});
+      results.insert(results.end(), {outputs.to_host(), y.to_host(), logits.to_host(), sums.to_host()});
       return results;
     });
   }

@@ -1,7 +1,7 @@
 #pragma once
 // Rows by an index, and sums of rows by one: how a router sends rows to its experts and brings results back.
 //
-// Each of M rows has K entries, entry K m + j being the j-th of row m (its j-th expert, say). gather_rows
+// Each of N rows has K entries, entry K r + j being the j-th of row r (its j-th expert, say). gather_rows
 // makes one row per entry, in the order that an index names entries in; combine_rows brings the K results of
 // a row together. With the members and the places of one RowGroups each is the adjoint of the other, and so
 // the other's backward pass.
@@ -118,8 +118,8 @@ struct ScatterRows {
   }
 };
 
-/// y [n, C]: row i is that of x [M, C] which entry index[i] belongs to, times the entry's weight: y[i] =
-/// weights[m, j] x[m] for index[i] = K m + j. weights [M, K], or without data for none. Overwrites y, which
+/// y [n, C]: row i is that of x [N, C] which entry index[i] belongs to, times the entry's weight: y[i] =
+/// weights[r, j] x[r] for index[i] = K r + j. weights [N, K], or without data for none. Overwrites y, which
 /// must not alias x.
 template <std::size_t K = 1, device::Device D, class T>
 void gather_rows(D& device, In<T> x, const std::int32_t* index, Matrix<T> y, In<T> weights = {}) {
@@ -129,8 +129,9 @@ void gather_rows(D& device, In<T> x, const std::int32_t* index, Matrix<T> y, In<
   device.rows(y.rows, GatherRows<T, K>{x.data, weights.data, index, y.data, x.rows * K, x.cols});
 }
 
-/// dx [G, C] += the adjoint of gather_rows with K = 1: the rows of dy [n, C] by group, each of G rows summed
-/// in the order of its members by one team. Its cost is that of the largest group.
+/// dx [N, C] += the adjoint of gather_rows with K = 1, of the index that was grouped by the N rows of x: row
+/// r gets the rows of dy [n, C] that are in group r, in the order of its members, and those in no group go
+/// nowhere. One team adds up a group, so that the largest one decides how long it takes.
 template <class T, device::Device D>
 void scatter_rows_accumulate(D& device, const RowGroups<D>& groups, Matrix<const T> dy,
                              Matrix<accumulate_t<T>> dx) {
@@ -140,7 +141,7 @@ void scatter_rows_accumulate(D& device, const RowGroups<D>& groups, Matrix<const
   device.rows(groups.groups(), ScatterRows<T>{dy.data, groups.firsts(), groups.members(), dx.data, dx.cols});
 }
 
-/// y [M, C]: row m is the sum over j of weights[m, j] x[index[m, j]]. x [n, C], index [M, K], weights [M, K],
+/// y [N, C]: row r is the sum over j of weights[r, j] x[index[r, j]]. x [n, C], index [N, K], weights [N, K],
 /// or without data for none. Overwrites y, which must not alias x.
 template <std::size_t K, device::Device D, class T>
 void combine_rows(D& device, In<T> x, const std::int32_t* index, Matrix<T> y, In<T> weights = {}) {
@@ -151,7 +152,7 @@ void combine_rows(D& device, In<T> x, const std::int32_t* index, Matrix<T> y, In
   device.rows(y.rows, CombineRows<T, K>{x.data, weights.data, index, y.data, x.rows, x.cols});
 }
 
-/// dweights [M, K] = the gradient of combine_rows by its weights, of dy [M, C] and x [n, C]; overwrites.
+/// dweights [N, K] = the gradient of combine_rows by its weights, of dy [N, C] and x [n, C]; overwrites.
 template <std::size_t K, device::Device D, class T>
 void combine_rows_backward_weights(D& device, In<T> dy, In<T> x, const std::int32_t* index,
                                    Matrix<T> dweights) {
