@@ -56,7 +56,6 @@ template <class M>
 struct Fixture {
   device::Cpu cpu{1};
   M model{cpu, tiny_config(), three_domains, Seed{3}};
-  Fixture() { perturb(model); }
 };
 
 template <class M>
@@ -129,6 +128,21 @@ BOOST_AUTO_TEST_CASE(weights_are_put_back_and_samples_are_counted) {
   BOOST_TEST(check_gradients(f.model, tiny_batch(), {}, {.samples = 3}).checked == some);
   BOOST_TEST(check_gradients(f.model, tiny_batch(), {}, {.samples = 1000000}).checked == all);
   BOOST_TEST(all_values(f.model.weights().master()) == before, boost::test_tools::per_element());
+}
+
+// Without noise all experts are alike and biases zero.
+BOOST_AUTO_TEST_CASE(noise_moves_the_weights_that_are_checked) {
+  Fixture<Model<DEMixFFN<ops::Gelu>>> f;
+  const auto without = check_gradients(f.model, tiny_batch(), {}, {.noise = 0}),
+             with = check_gradients(f.model, tiny_batch());
+  BOOST_TEST(without.analytic != with.analytic);
+}
+
+BOOST_AUTO_TEST_CASE(padding_among_the_source_tokens_is_refused) {
+  Fixture<Model<Scale<Fault::none>>> f;
+  Batch batch = tiny_batch();
+  batch.source[3] = pad_token;
+  BOOST_CHECK_THROW(check_gradients(f.model, batch), Error);
 }
 
 BOOST_AUTO_TEST_CASE(tolerances_are_heeded) {
