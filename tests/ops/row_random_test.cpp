@@ -56,20 +56,22 @@ BOOST_AUTO_TEST_CASE(noise_follows_the_numbers_of_rows) {
     BOOST_TEST(part[i] == whole[static_cast<std::size_t>(numbers[i / 5]) * 5 + i % 5]);
 }
 
-BOOST_AUTO_TEST_CASE(noise_has_mean_0_and_deviation_1_in_every_column) {
+BOOST_AUTO_TEST_CASE(noise_has_mean_0_and_deviation_1_in_every_column_of_its_own) {
   const std::size_t rows = 20000, cols = 3;
   const auto x = noise(random_of_layer, rows, cols);
   for (std::size_t c = 0; c < cols; ++c) {
-    double mean = 0, square = 0, within = 0;
+    double mean = 0, square = 0, within = 0, covariance = 0;
     for (std::size_t r = 0; r < rows; ++r) {
       const double v = x[r * cols + c];
       mean += v / rows;
       square += v * v / rows;
+      covariance += v * x[r * cols + (c + 1) % cols] / rows;
       within += (std::fabs(v) < 1) / static_cast<double>(rows);
       BOOST_TEST(std::fabs(v) < 3.47);
     }
     BOOST_TEST(std::fabs(mean) < 0.03);  // four standard errors
     BOOST_TEST(std::fabs(square - 1) < 0.04);
+    BOOST_TEST(std::fabs(covariance) < 0.03);
     BOOST_TEST(std::fabs(within - 0.68) < 0.03);  // a normal distribution's
   }
 }
