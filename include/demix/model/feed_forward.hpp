@@ -20,6 +20,8 @@ template <class T>
 struct Matrices {
   Matrix<T> fc1_weight, fc1_bias, fc2_weight, fc2_bias;
 };
+template <class T>
+Matrices(Matrix<T>, Matrix<T>, Matrix<T>, Matrix<T>) -> Matrices<T>;
 
 /// Where fc1 [F, C] and fc2 [C, F] with their biases stand in a region.
 struct Refs {
