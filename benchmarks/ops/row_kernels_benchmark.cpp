@@ -10,6 +10,7 @@
 #include "demix/ops/column_sum.hpp"
 #include "demix/ops/dropout.hpp"
 #include "demix/ops/embedding.hpp"
+#include "demix/ops/gather.hpp"
 #include "demix/ops/layer_norm.hpp"
 #include "demix/ops/reduce.hpp"
 #include "demix/ops/softmax_cross_entropy.hpp"
@@ -138,11 +139,44 @@ struct Embedding : Buffers<T> {
   std::vector<Token> tokens;
 };
 
+/// Every row once, far from the one before.
+template <class T>
+struct Gather : Buffers<T> {
+  static constexpr double bytes = 8;
+  Gather(std::size_t height, std::size_t width) : Buffers<T>(height, width), index(height) {
+    for (std::size_t r = 0; r < height; ++r) index[r] = static_cast<std::int32_t>(r * 77 % height);
+  }
+  void run() { ops::gather_rows(this->cpu, this->matrix(this->a), index.data(), this->matrix(this->c)); }
+  const std::vector<T>& result() { return this->c; }
+  std::vector<std::int32_t> index;
+};
+
+/// Two results for every row, by weights; every result is read twice.
+template <class T>
+struct Combine : Gather<T> {
+  static constexpr double bytes = 12;
+  Combine(std::size_t height, std::size_t width)
+      : Gather<T>(height, width), pairs(2 * height), weights(2 * height) {
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      pairs[i] = static_cast<std::int32_t>(i * 77 % height);
+      weights[i] = T(0.25) + this->b[i];
+    }
+  }
+  void run() {
+    ops::combine_rows<2>(this->cpu, this->matrix(this->a), pairs.data(), this->matrix(this->c),
+                         {weights.data(), this->rows, 2});
+  }
+  std::vector<std::int32_t> pairs;
+  std::vector<T> weights;
+};
+
 template <class T>
 struct BiasBackward : Buffers<T> {
   static constexpr double bytes = 4;
   using Buffers<T>::Buffers;
-  void run() { ops::bias_backward(this->cpu, this->matrix(this->a), this->row(this->shift), this->scratch); }
+  void run() {
+    ops::bias_backward<T>(this->cpu, this->matrix(this->a), this->row(this->shift), this->scratch);
+  }
   const std::vector<T>& result() { return this->shift; }
 };
 
@@ -151,8 +185,9 @@ struct SumOfSquares : Buffers<T> {
   static constexpr double bytes = 4;
   using Buffers<T>::Buffers;
   void run() {
-    this->shift[0] =
-        static_cast<T>(ops::sum_of_squares(this->cpu, std::span<const T>(this->a), this->scratch));
+    double sum = 0;
+    ops::accumulate_sum_of_squares(this->cpu, std::span<const T>(this->a), this->scratch, &sum);
+    this->shift[0] = static_cast<T>(sum);
   }
   const std::vector<T>& result() { return this->shift; }
 };
@@ -164,11 +199,12 @@ struct AdamStep : Buffers<T> {
   void run() {
     const std::size_t n = this->a.size();
     this->cpu.rows(ceil_div(n, optim::adam_chunk),
-                   optim::AdamUpdate<T>{this->c.data(), this->a.data(), this->b.data(), v.data(), n, T(0.1),
-                                        T(0.05), T(1e-7), T(1e-4), T(5e-4), T(1), T(1)});
+                   optim::AdamUpdate<T, T>{this->c.data(), this->a.data(), this->b.data(), v.data(), n,
+                                           T(0.1), T(0.05), T(1e-7), T(1e-4), T(5e-4), T(1), &scale});
   }
   const std::vector<T>& result() { return this->c; }
   std::vector<T> v;
+  double scale = 1;
 };
 
 template <template <class> class Case>
@@ -198,6 +234,8 @@ BENCHMARK_TEMPLATE(row_kernel, CrossEntropy)->Apply(rows_by_columns)->Args({256,
 BENCHMARK_TEMPLATE(row_kernel, Residual)->Apply(rows_by_columns);
 BENCHMARK_TEMPLATE(row_kernel, DropoutResidual)->Apply(rows_by_columns);
 BENCHMARK_TEMPLATE(row_kernel, Embedding)->Apply(rows_by_columns);
+BENCHMARK_TEMPLATE(row_kernel, Gather)->Apply(rows_by_columns);
+BENCHMARK_TEMPLATE(row_kernel, Combine)->Apply(rows_by_columns);
 BENCHMARK_TEMPLATE(row_kernel, BiasBackward)->Apply(rows_by_columns);
 BENCHMARK_TEMPLATE(row_kernel, SumOfSquares)->Apply(rows_by_columns);
 BENCHMARK_TEMPLATE(row_kernel, AdamStep)->Apply(rows_by_columns);

@@ -6,6 +6,9 @@
 #include "demix/optim/adam.hpp"
 #include "demix/optim/gradient_norm.hpp"
 #include "model/model_testing.hpp"
+#include "policies/rms_norm.hpp"
+#include "policies/rotary_attention.hpp"
+#include "policies/token_routed_ffn.hpp"
 
 using namespace demix;
 using namespace demix::testing;
@@ -14,6 +17,11 @@ static_assert(AttentionPolicy<CausalAttention, device::Cuda, Fp32> &&
               IncrementalAttentionPolicy<CausalAttention, device::Cuda, Fp32>);
 
 namespace {
+
+/// A model of the worked examples' policies.
+template <class D, class P, class A>
+using WorkedExamples = LanguageModel<D, P, policies::RotaryAttention, policies::RMSNorm,
+                                     policies::TokenRoutedFFN<A, 4>, DomainToken>;
 
 using Results = std::vector<std::vector<double>>;
 
@@ -130,7 +138,9 @@ BOOST_AUTO_TEST_SUITE(cuda_models)
 BOOST_AUTO_TEST_CASE(dense_training) { check_training<DenseModel>(Positions::sinusoidal, false); }
 BOOST_AUTO_TEST_CASE(domain_token_training) { check_training<DomainTokenModel>(Positions::learned, true); }
 BOOST_AUTO_TEST_CASE(demix_training) { check_training<DEMixModel>(Positions::learned, false); }
+BOOST_AUTO_TEST_CASE(worked_examples_training) { check_training<WorkedExamples>(Positions::none, true); }
 BOOST_AUTO_TEST_CASE(domain_token_scoring) { check_scoring<DomainTokenModel>(); }
 BOOST_AUTO_TEST_CASE(demix_scoring) { check_scoring<DEMixModel>(); }
+BOOST_AUTO_TEST_CASE(worked_examples_scoring) { check_scoring<WorkedExamples>(); }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,9 +8,11 @@
 #include "demix/ops/dropout.hpp"
 #include "demix/ops/embedding.hpp"
 #include "demix/ops/layer_norm.hpp"
+#include "demix/ops/load_balance.hpp"
 #include "demix/ops/reduce.hpp"
 #include "demix/ops/segment_sum.hpp"
 #include "demix/ops/softmax_cross_entropy.hpp"
+#include "demix/ops/top_k_routing.hpp"
 #include "testing.hpp"
 
 using namespace demix;
@@ -226,6 +228,82 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(segment_sums, T, ElementTypes) {
     ops::segment_sum_accumulate(device, x.data(), segments.data(), 4, sums.data());
     return Results<double>{sums.to_host()};
   });
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(softmax_rows, T, ElementTypes) {
+  Devices devices;
+  for (const Shape s : shapes) {
+    const auto x0 = cast<T>(random_values(s.rows * s.cols, 1)),
+               dy0 = cast<T>(random_values(s.rows * s.cols, 2));
+    check_same(devices, "softmax", s, Tolerance<T>::reduction, [&](auto& device) {
+      auto x = upload(device, x0), dy = upload(device, dy0),
+           y = upload(device, std::vector<T>(x0.size(), T(NAN)));
+      const Matrix<T> out = y.matrix(s.rows, s.cols), d = dy.matrix(s.rows, s.cols);
+      ops::softmax(device, x.matrix(s.rows, s.cols), out);
+      ops::softmax_backward(device, out, d, d);
+      ops::softmax_backward(device, out, Matrix<const T>(dy.data(), s.rows, s.cols, 0),
+                            x.matrix(s.rows, s.cols));
+      return Results<T>{y.to_host(), dy.to_host(), x.to_host()};
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(groups_of_rows) {
+  Devices devices;
+  for (const std::size_t n : {1u, 511u, 513u, 3000u})
+    for (const std::size_t groups : {1u, 8u, 700u}) {
+      std::vector<std::int32_t> index0(n);
+      for (std::size_t i = 0; i < n; ++i) index0[i] = static_cast<std::int32_t>(i * i * 7 % groups);
+      index0[n / 2] = -1;
+      check_same(devices, "row_groups", {n, groups}, 0, [&](auto& device) {
+        auto index = upload(device, index0);
+        ops::RowGroups<std::decay_t<decltype(device)>> sorted(device);
+        sorted.assign(index.data(), n, groups);
+        Results<std::int32_t> results{std::vector<std::int32_t>(n), std::vector<std::int32_t>(n),
+                                      std::vector<std::int32_t>(groups + 1)};
+        device.copy_to_host(results[0].data(), sorted.members(), n);
+        device.copy_to_host(results[1].data(), sorted.places(), n);
+        device.copy_to_host(results[2].data(), sorted.firsts(), groups + 1);
+        return results;
+      });
+    }
+}
+
+// Rows to two of three experts each and back, and the sums of an index's rows.
+BOOST_AUTO_TEST_CASE_TEMPLATE(gathering_and_routing, T, ElementTypes) {
+  Devices devices;
+  for (const Shape s : shapes) {
+    const std::size_t n = s.rows, experts = 3;
+    const auto logits0 = cast<T>(random_values(n * experts, 1)), x0 = cast<T>(random_values(n * s.cols, 2)),
+               dy0 = cast<T>(random_values(n * s.cols, 3)),
+               sums0 = cast<T>(random_values(experts * s.cols, 4)),
+               outputs0 = cast<T>(random_values(2 * n * s.cols, 5));  // the experts'
+    check_same(devices, "routing", s, Tolerance<T>::reduction, [&](auto& device) {
+      using D = std::decay_t<decltype(device)>;
+      const std::vector<T> empty(2 * n * s.cols, T(NAN));
+      auto logits = upload(device, logits0), x = upload(device, x0), dy = upload(device, dy0),
+           in = upload(device, empty), outputs = upload(device, outputs0), y = upload(device, x0),
+           sums = upload(device, sums0), scratch = upload(device, std::vector<T>{});
+      auto loss = upload(device, std::vector<double>{1});
+      const auto h = logits.matrix(n, experts);
+      const auto rows = outputs.matrix(2 * n, s.cols), out = y.matrix(n, s.cols);
+      ops::add_noise(device, {Seed{3}, 5, RandomStream::layers, 7, nullptr}, 0.1, h);
+      ops::TopKRouting<D, T, 2> routing(device);
+      routing.route(h);
+      routing.dispatch(x.matrix(n, s.cols), in.matrix(2 * n, s.cols));
+      routing.combine(rows, out);
+      ops::load_balance_with_gradient<2>(device, h, routing.chosen(), 0.5, loss.data(), scratch);
+      Results<T> results{in.to_host(), y.to_host(), logits.to_host(), cast<T>(loss.to_host())};
+      routing.combine_backward(dy.matrix(n, s.cols), rows);
+      routing.dispatch_backward(rows, out);
+      routing.route_backward_accumulate(h);
+      ops::RowGroups<D> groups(device);
+      groups.assign(routing.chosen(), n, experts);
+      ops::scatter_rows_accumulate<T>(device, groups, dy.matrix(n, s.cols), sums.matrix(experts, s.cols));
+      results.insert(results.end(), {outputs.to_host(), y.to_host(), logits.to_host(), sums.to_host()});
+      return results;
+    });
+  }
 }
 
 BOOST_AUTO_TEST_CASE(casts) {

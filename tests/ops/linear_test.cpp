@@ -39,6 +39,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(hand_values, T, Types) {
   Owned<T> dx(1, 2, T(99)), dw(3, 2, T(10));
   ops::linear_backward_input(cpu, dy.view(), w.view(), dx.view());
   BOOST_TEST((dx.values == std::vector<T>{10, -1}));
+  ops::linear_backward_input_accumulate(cpu, dy.view(), w.view(), dx.view());
+  BOOST_TEST((dx.values == std::vector<T>{20, -2}));
   ops::linear_backward_weight(cpu, dy.view(), x.view(), dw.view());
   BOOST_TEST((dw.values == std::vector<T>{11, 12, 12, 14, 13, 16}));
 }
@@ -111,6 +113,7 @@ BOOST_AUTO_TEST_CASE(wrong_shapes) {
   BOOST_CHECK_THROW(ops::linear(cpu, x.view(), w.view(), y.view()), Error);
   BOOST_CHECK_THROW(ops::linear(cpu, x.view(), w4.view(), narrow.view()), Error);
   BOOST_CHECK_THROW(ops::linear_backward_input(cpu, y.view(), w.view(), narrow.view()), Error);
+  BOOST_CHECK_THROW(ops::linear_backward_input_accumulate(cpu, y.view(), w.view(), narrow.view()), Error);
   BOOST_CHECK_THROW(ops::linear_backward_weight<float>(cpu, y.view(), x.view(), y.view()), Error);
   BOOST_CHECK_THROW(ops::bias_add(cpu, bias.view(), y.view()), Error);
   BOOST_CHECK_THROW(ops::bias_add(cpu, two_rows.view(), y.view()), Error);

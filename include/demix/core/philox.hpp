@@ -46,7 +46,8 @@ enum class RandomStream : std::uint32_t {
   shuffling = 2,
   dropout = 3,
   splitting = 4,
-  sampling = 5
+  sampling = 5,
+  layers = 6  // what a policy's layers draw
 };
 
 }  // namespace demix

@@ -4,9 +4,9 @@
 
 #include "demix/core/host_device.hpp"
 #include "demix/core/matrix.hpp"
-#include "demix/core/philox.hpp"
 #include "demix/core/precision.hpp"
 #include "demix/ops/linear.hpp"
+#include "demix/ops/row_random.hpp"
 
 namespace demix::ops {
 
@@ -25,37 +25,27 @@ struct Dropout {
 
 /// The factor of one element: 0, or 1 / (1 - p).
 struct DropoutMask {
-  Seed seed;
-  std::uint32_t step, site, threshold;
+  RowRandom random;
+  std::uint32_t threshold;
   float scale;
-  const std::int32_t* row_numbers;
 
   explicit DropoutMask(const Dropout& dropout)
-      : seed(dropout.seed),
-        step(dropout.step),
-        site(dropout.site),
+      : random{dropout.seed, dropout.step, RandomStream::dropout, dropout.site, dropout.row_numbers},
         threshold(static_cast<std::uint32_t>(dropout.probability * 16777216.0f)),
-        scale(1.0f / (1.0f - dropout.probability)),
-        row_numbers(dropout.row_numbers) {}
-
-  /// The number that a row of this process draws its mask by.
-  DEMIX_HOST_DEVICE std::size_t number_of(std::size_t row) const {
-    return row_numbers ? static_cast<std::size_t>(row_numbers[row]) : row;
-  }
+        scale(1.0f / (1.0f - dropout.probability)) {}
 
   /// The factors of columns 4 group .. 4 group + 3 of the row of that number.
-  DEMIX_HOST_DEVICE void factors(std::size_t row, std::size_t group, float out[4]) const {
-    const PhiloxWords random =
-        philox(seed, static_cast<std::uint32_t>(group), static_cast<std::uint32_t>(row), step,
-               static_cast<std::uint32_t>(RandomStream::dropout) + (site << 8));
-    for (int k = 0; k < 4; ++k) out[k] = (random.word[k] >> 8) >= threshold ? scale : 0.0f;
+  DEMIX_HOST_DEVICE void factors(std::uint32_t number, std::size_t group, float out[4]) const {
+    const PhiloxWords words = random.of_number(number, group);
+    for (int k = 0; k < 4; ++k) out[k] = (words.word[k] >> 8) >= threshold ? scale : 0.0f;
   }
 
   /// f(column, factor) for every column of a row.
   template <class Team, class F>
   DEMIX_HOST_DEVICE void for_each(Team& team, std::size_t row, std::size_t cols, F f) const {
     const DropoutMask mask = *this;
-    const std::size_t groups = cols / 4, number = number_of(row);
+    const std::size_t groups = cols / 4;
+    const std::uint32_t number = random.number_of(row);
     team.for_each(groups, [=](std::size_t group) {
       float factor[4];
       mask.factors(number, group, factor);

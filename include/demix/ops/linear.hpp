@@ -45,6 +45,12 @@ void linear_backward_input(D& device, In<T> dy, In<T> w, Matrix<T> dx) {
   matmul<T>(device, Transpose::no, dy, Transpose::no, w, 0, dx);
 }
 
+/// dx += dy W, with the same shapes; accumulates.
+template <device::Device D, class T>
+void linear_backward_input_accumulate(D& device, In<T> dy, In<T> w, Matrix<T> dx) {
+  matmul<T>(device, Transpose::no, dy, Transpose::no, w, 1, dx);
+}
+
 /// dw += dy^T x. dy [N, out], x [N, in], dw [out, in]; accumulates.
 template <class T, device::Device D>
 void linear_backward_weight(D& device, Matrix<const T> dy, Matrix<const T> x, Matrix<accumulate_t<T>> dw) {
