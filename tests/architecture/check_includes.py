@@ -16,7 +16,7 @@ BELOW["ops"] = BELOW["device"] | {"device"}
 BELOW["model"] = BELOW["ops"] | {"ops"}
 for name in ("data", "comm", "optim", "checkpoint"):
     BELOW[name] = BELOW["model"] | {"model"}
-BELOW["checkpoint"] |= {"optim"}
+BELOW["checkpoint"] |= {"comm", "optim"}
 for name in ("train", "eval", "adapt"):
     BELOW[name] = BELOW["model"] | {"model", "data", "comm", "optim", "checkpoint"}
 BELOW["train"] |= {"eval"}

@@ -246,6 +246,7 @@ BOOST_FIXTURE_TEST_CASE(dropout_and_context_length_may_differ, Fixture) {
 
 BOOST_FIXTURE_TEST_CASE(a_checkpoint_without_state_stays_without, Fixture) {
   fs::remove(state_file(base));
+  fs::remove_all(state_folder(base));
   const auto before = files_of(base);
   add_experts(base, {{base, "law", "law2"}}, out("more"));
   BOOST_TEST(!fs::exists(state_file(out("more"))));

@@ -44,14 +44,15 @@ inline void require_memory_for_model(const std::filesystem::path& path, const Mo
 /// Error for an unreadable checkpoint.
 template <device::Device D, class F>
 auto with_model(D& device, const std::filesystem::path& link, F&& f) {
-  const auto path = resolve(link);
-  const auto metadata = checkpoint::read_metadata(path);
+  const checkpoint::Checkpoint from(link);
+  const auto& path = from.path;
+  const auto& metadata = from.metadata;
   return ops::Activations::call(metadata.config.activation, [&]<class A>() {
     return load_model_detail::with_type<A, D>(metadata, path, [&]<class Model>() {
       load_model_detail::require_memory_for_model(path, metadata.config,
                                                   Model::has_experts ? metadata.domains.size() : 1);
       Model model(device, metadata.config, metadata.domains);
-      checkpoint::load_values(path, metadata, model);
+      checkpoint::load_values(from, model);
       return f(model, metadata);
     });
   });
@@ -100,7 +101,7 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
                                         {path.string(), metadata.vocabulary_fingerprint});
           }
         Model model(device, metadata.config, names);
-        checkpoint::load_shared(path, metadata, model);
+        checkpoint::load_shared(base, model);
         for (std::size_t j = 0; j < sources.size(); ++j) {
           experts.push_back(DomainId(static_cast<int>(j)));
           checkpoint::load_expert(checkpoints.at(sources[j].checkpoint), sources[j].domain, model,
@@ -118,7 +119,7 @@ auto with_experts(D& device, const std::filesystem::path& link, const std::vecto
           experts.push_back(DomainId(static_cast<int>(at - metadata.domains.begin())));
         }
         Model model(device, metadata.config, metadata.domains);
-        checkpoint::load_values(path, metadata, model);
+        checkpoint::load_values(base, model);
         return f(model, metadata, experts);
       }
     });
