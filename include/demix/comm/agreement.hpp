@@ -99,7 +99,8 @@ class Agreement {
   }
 
   /// job(turn) on every rank, which calls turn() before each of its steps: that calls poll(), and meets the
-  /// other ranks, of which some may have fewer steps. Throws like meet, at the same turn on all ranks.
+  /// other ranks. Those that have fewer steps go on polling until all are done. Throws like meet, at the same
+  /// turn on all ranks.
   template <class Job, class Poll>
   void in_turns(const Poll& poll, const Job& job) {
     if (is_alone()) return job(poll);
@@ -117,8 +118,9 @@ class Agreement {
       if (left) throw;
       problem = std::current_exception();
     }
-    while (meet_others(problem, false)) {
-    }
+    do {
+      if (!problem) problem = problem_of(poll);
+    } while (meet_others(problem, false));
   }
 
  private:
