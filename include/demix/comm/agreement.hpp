@@ -64,8 +64,9 @@ class Agreement {
   /// The text of rank 0.
   std::string from_first(const std::string& text) { return gather(is_first() ? text : "").front(); }
 
-  /// Whether any rank is busy still. Where a rank comes with a problem all of them throw: it what it has, the
-  /// others Error with the message of the lowest rank that failed, or Stopped when none failed.
+  /// Whether any rank is busy still. When one or more come with a problem, all ranks throw: these what they
+  /// have, the others Error with the message of the lowest rank that failed, or Stopped when none failed; a
+  /// failure elsewhere goes before a signal here.
   bool meet(const std::exception_ptr& problem, bool busy = false) {
     if (is_alone()) {
       if (problem) std::rethrow_exception(problem);
