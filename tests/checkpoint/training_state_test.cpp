@@ -228,6 +228,25 @@ BOOST_AUTO_TEST_CASE(ranks_that_cannot_save_all_throw_and_leave_no_trace) {
   BOOST_TEST(names_in(folder.path) == before, boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(every_expert_must_have_one_rank_that_writes_it) {
+  const auto before = names_in(folder.path);
+  Trainee part({ExpertId{0}, ExpertId{2}});
+  BOOST_TEST(mentions(error_of([&] { save_without_state(folder.path / "new", "demix", part.model); }),
+                      {"the expert of domain 'b' would be written by 0 ranks"}));
+  ThreadComm::run(2, [&](ThreadComm comm) {
+    // Each rank takes itself for the only one of its experts.
+    const auto placement = Placement::expert_parallel(comm.rank(), 2, domains.size());
+    Trainee whole(all);
+    comm::Agreement together(whole.device, comm);
+    const auto error = error_of([&] {
+      checkpoint::save<Experts>(folder.path / "new", metadata_of(whole.model, "demix"), whole.model, nullptr,
+                                together, placement);
+    });
+    require(mentions(error, {"the expert of domain 'a' would be written by 2 ranks"}), error);
+  });
+  BOOST_TEST(names_in(folder.path) == before, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(new_scalars_change_state_h5_alone) {
   const auto expert = read_bytes(path / "state" / "a.h5"), before = read_bytes(path / "state.h5");
   const auto expert_written = fs::last_write_time(path / "state" / "a.h5");

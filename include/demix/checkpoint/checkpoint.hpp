@@ -32,6 +32,21 @@ void require_matching(const Metadata& metadata, const Model& model) {
           config.describe());
 }
 
+/// Throws Error on all ranks unless each region of the model has one rank that writes it. Collective.
+template <class Model, class Ranks>
+void require_one_writer_each(Model& model, Ranks& ranks, const comm::Placement& placement) {
+  const auto& weights = model.weights();
+  std::vector<double> writers(1 + weights.held().all(), 0.0);
+  for (const RegionId region : weights.regions())
+    if (placement.speaks_for(region)) ++writers[region.is_shared() ? 0 : 1 + index(region.expert())];
+  ranks.sum(writers);
+  for (std::size_t r = 0; r < writers.size(); ++r)
+    require(writers[r] == 1, "checkpoint: ",
+            r == 0 ? std::string("the shared parameters")
+                   : "the expert of domain '" + model.domains()[r - 1] + "'",
+            " would be written by ", writers[r], " ranks, expected one");
+}
+
 inline void make_directory(const std::filesystem::path& path) {
   std::error_code code;
   std::filesystem::create_directory(path, code);
@@ -99,11 +114,14 @@ void write_share(const std::filesystem::path& directory, const Metadata& metadat
 /// the next save of the same name replaces. Each rank writes what it speaks for into the one folder, which
 /// all of them must see. float32, so an Fp64 model's numbers are rounded. Collective. Throws Error, on all
 /// ranks, when something has that name already, when `path` lies in a checkpoint, when another process is
-/// writing it, or when writing fails on any rank, then without a trace.
-template <class Model, class Ranks>
+/// writing it, when no rank or more than one has a region to write, or when writing fails on any rank, then
+/// without a trace.
+template <class Model, device::Device D, comm::Communicator Comm>
 void save(const std::filesystem::path& path, const Metadata& metadata, Model& model,
-          const checkpoint_detail::StateOf<Model>* state, Ranks& ranks, const comm::Placement& placement) {
+          const checkpoint_detail::StateOf<Model>* state, comm::Agreement<D, Comm>& ranks,
+          const comm::Placement& placement) {
   ranks.together([&] { checkpoint_detail::require_matching(metadata, model); });
+  checkpoint_detail::require_one_writer_each(model, ranks, placement);
   std::vector<std::string> folders;
   if (model.layout().expert.size() > 0) folders.push_back("experts");
   if (model.layout().expert.size() > 0 && state) folders.push_back("state");
@@ -124,9 +142,10 @@ void save(const std::filesystem::path& path, const Metadata& metadata, Model& mo
 /// Replaces the scalars of a checkpoint's state; all else in `state` is as it was saved. state.h5 changes in
 /// one rename; a state that is all in it, as an older demix wrote it, is divided first. Collective. Throws
 /// Error on all ranks when writing fails; the checkpoint is then as it was.
-template <device::Device D, class T, class Ranks>
+template <device::Device D, class T, comm::Communicator Comm>
 void replace_scalars(D& device, const std::filesystem::path& checkpoint, const Metadata& metadata,
-                     const TrainingState<T>& state, Ranks& ranks, const comm::Placement& placement) {
+                     const TrainingState<T>& state, comm::Agreement<D, Comm>& ranks,
+                     const comm::Placement& placement) {
   const auto file = state_file(checkpoint), new_file = durable::partial(file);
   const auto folder = state_folder(checkpoint), new_folder = durable::partial(folder);
   const bool divides = state.regions().size() > 1 &&
