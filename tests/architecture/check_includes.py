@@ -20,9 +20,9 @@ LOWER = {
     "text": "core",
     "data": "model text",
     "prepare": "data",
-    "checkpoint": "optim text",
+    "checkpoint": "optim comm text",
     "eval": "data",
-    "train": "eval checkpoint comm",
+    "train": "eval checkpoint",
     "adapt": "train",
     "program": "adapt prepare",
 }

@@ -36,8 +36,9 @@ void check_round_trip(const std::string& experiment, const ModelConfig& config,
   BOOST_TEST(differing_values(saved, saved.weights().master(), loaded.weights().master()) == 0u);
 
   auto loaded_state = state_of(saved, m2, v2);
-  checkpoint::load_state(device, path, metadata, loaded_state);
-  BOOST_TEST(checkpoint::read_scalars(path, metadata) == scalars);
+  const checkpoint::SavedState saved_state{checkpoint::Checkpoint(path)};
+  saved_state.load(device, loaded_state);
+  BOOST_TEST(saved_state.scalars() == scalars);
   BOOST_TEST(differing_values(saved, m, m2) == 0u);
   BOOST_TEST(differing_values(saved, v, v2) == 0u);
   BOOST_TEST(!fs::exists(folder.path / ".checkpoint_3.partial"));
@@ -90,11 +91,7 @@ BOOST_AUTO_TEST_CASE(without_state_it_loads_but_does_not_resume) {
   save_without_state(folder.path / "x", "dense", model);
   checkpoint::load_values(folder.path / "x", loaded);
   BOOST_TEST(differing_values(model, model.weights().master(), loaded.weights().master()) == 0u);
-  auto m = model.make_gradients(), v = model.make_gradients();
-  auto state = state_of(model, m, v);
-  BOOST_TEST(mentions(error_of([&] {
-                        checkpoint::load_state(device, folder.path / "x", metadata_of(model, "dense"), state);
-                      }),
+  BOOST_TEST(mentions(error_of([&] { checkpoint::SavedState{checkpoint::Checkpoint(folder.path / "x")}; }),
                       {"cannot resume", "state.h5"}));
 }
 
@@ -143,7 +140,8 @@ BOOST_AUTO_TEST_CASE(the_same_model_gives_the_same_bytes) {
   const auto state = state_of(model, m, v);
   checkpoint::save(folder.path / "x", metadata_of(model, "demix"), model, &state);
   checkpoint::save(folder.path / "y", metadata_of(model, "demix"), model, &state);
-  for (const char* file : {"model.h5", "state.h5", "experts/a.h5", "experts/b.h5"})
+  for (const char* file :
+       {"model.h5", "state.h5", "state/a.h5", "state/b.h5", "experts/a.h5", "experts/b.h5"})
     BOOST_TEST((read_bytes(folder.path / "x" / file) == read_bytes(folder.path / "y" / file)));
 }
 

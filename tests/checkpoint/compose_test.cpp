@@ -246,11 +246,35 @@ BOOST_FIXTURE_TEST_CASE(dropout_and_context_length_may_differ, Fixture) {
 
 BOOST_FIXTURE_TEST_CASE(a_checkpoint_without_state_stays_without, Fixture) {
   fs::remove(state_file(base));
+  fs::remove_all(state_folder(base));
   const auto before = files_of(base);
   add_experts(base, {{base, "law", "law2"}}, out("more"));
   BOOST_TEST(!fs::exists(state_file(out("more"))));
   remove_experts(out("more"), {"law2"}, out("again"));
   BOOST_TEST((files_of(out("again")) == before));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_expert_that_keeps_its_name_brings_its_own_state, Fixture) {
+  const auto state_of_expert = [&](const std::string& checkpoint, const std::string& name) {
+    return read_bytes(expert_state_file(out(checkpoint), name));
+  };
+  remove_experts(base, {"code"}, out("less"));
+  BOOST_TEST(!fs::exists(expert_state_file(out("less"), "code")));
+  BOOST_TEST(state_of_expert("less", "law") == state_of_expert("base", "law"));
+  // From elsewhere under its own name, and under another one.
+  add_experts(out("less"), {{base, "code", "code"}, {base, "law", "court"}}, out("more"));
+  BOOST_TEST(state_of_expert("more", "code") == state_of_expert("base", "code"));
+  BOOST_TEST(!fs::exists(expert_state_file(out("more"), "court")));
+  const auto other = variant("other", [](Experts&) {});  // without a state
+  add_experts(base, {{other, "novel", "novel"}}, out("mixed"));
+  BOOST_TEST(!fs::exists(expert_state_file(out("mixed"), "novel")));
+  BOOST_TEST(mentions(error_of([&] {
+                        Experts loaded(cpu, small_config(), {"news", "law", "code", "novel"});
+                        auto loaded_m = loaded.make_gradients(), loaded_v = loaded.make_gradients();
+                        auto state = state_of(loaded, loaded_m, loaded_v);
+                        SavedState(Checkpoint(out("mixed"))).load(cpu, state);
+                      }),
+                      {"cannot resume", "state/novel.h5"}));
 }
 
 BOOST_FIXTURE_TEST_CASE(compose_takes_experts_in_any_order, Fixture) {

@@ -33,9 +33,9 @@ struct Saved {
     return error_of([&] {
       checkpoint::load_values(path, loaded);
       auto state = state_of(loaded, loaded_m, loaded_v);
-      const auto metadata = checkpoint::read_metadata(path);
-      checkpoint::load_state(device, path, metadata, state);
-      if (checkpoint::read_scalars(path, metadata) != R"({"x": 1})") throw Error("WRONG scalars");
+      const checkpoint::SavedState saved{checkpoint::Checkpoint(path)};
+      saved.load(device, state);
+      if (saved.scalars() != R"({"x": 1})") throw Error("WRONG scalars");
       if (differing_values(model, model.weights().master(), loaded.weights().master()) +
           differing_values(model, m, loaded_m) + differing_values(model, v, loaded_v))
         throw Error("WRONG values");
@@ -45,7 +45,7 @@ struct Saved {
   fs::path expert(const std::string& domain) const { return path / "experts" / (domain + ".h5"); }
 };
 
-const char* const files[] = {"model.h5", "experts/a.h5", "state.h5"};
+const char* const files[] = {"model.h5", "experts/a.h5", "state.h5", "state/a.h5"};
 
 }  // namespace
 
@@ -91,7 +91,8 @@ BOOST_AUTO_TEST_CASE(a_flipped_bit_in_values_names_file_and_dataset) {
       {"model.h5", "decoder.embed_tokens.weight"},
       {"model.h5", "decoder.layers.1.self_attn.q_proj.bias"},
       {"experts/b.h5", "decoder.layers.0.fc2.weight"},
-      {"state.h5", "adam_v/experts/a/decoder.layers.1.fc1.bias"},
+      {"state.h5", "adam_m/decoder.layer_norm.bias"},
+      {"state/a.h5", "adam_v/decoder.layers.1.fc1.bias"},
       {"state.h5", "scalars"}};
   for (const auto& [name, dataset] : places) {
     const auto bytes = read_bytes(path / name);
@@ -227,14 +228,36 @@ BOOST_AUTO_TEST_CASE(states_of_others) {
   tamper(path / "state.h5", [](hid_t file) { H5Ldelete(file, "adam_v", H5P_DEFAULT); });
   BOOST_TEST(mentions(load(), {"state.h5", "'adam_v' is missing"}));
   write_bytes(path / "state.h5", bytes);
-  tamper(path / "state.h5", [](hid_t file) { H5Ldelete(file, "adam_m/experts/b", H5P_DEFAULT); });
-  BOOST_TEST(mentions(load(), {"state.h5", "'b' is missing"}));
+  set_text(path / "state.h5", "parts", "experts");
+  BOOST_TEST(mentions(load(), {"state.h5", "'parts' is 'experts'", "'shared' or 'trained'"}));
   write_bytes(path / "state.h5", bytes);
+
+  const auto b = path / "state" / "b.h5";
+  const auto expert_bytes = read_bytes(b);
+  fs::remove(b);
+  BOOST_TEST(mentions(load(), {"cannot resume", "it has no state/b.h5"}));
+  write_bytes(b, read_bytes(path / "state" / "a.h5"));
+  BOOST_TEST(mentions(load(), {"state/b.h5", "the state of domain 'a', expected 'b'"}));
+  write_bytes(b, expert_bytes);
+  set_integer(b, "step", 4);
+  BOOST_TEST(mentions(load(), {"state/b.h5", "step 4", "step 3"}));
+  write_bytes(b, expert_bytes);
+  tamper(b, [](hid_t file) { H5Ldelete(file, "adam_m", H5P_DEFAULT); });
+  BOOST_TEST(mentions(load(), {"state/b.h5", "'adam_m' is missing"}));
+  write_bytes(b, expert_bytes);
+  tamper(b, [](hid_t file) { H5Ldelete(file, "adam_m/decoder.layers.0.fc1.bias", H5P_DEFAULT); });
+  BOOST_TEST(mentions(load(), {"state/b.h5", "adam_m", "'decoder.layers.0.fc1.bias' is missing"}));
+  write_bytes(b, expert_bytes);
+  replace_dataset(b, "adam_v/more", {1});
+  BOOST_TEST(mentions(load(), {"state/b.h5", "adam_v", "unknown 'more'"}));
+  write_bytes(b, expert_bytes);
+  BOOST_TEST(load() == "no error");
+
   auto other = state_of(loaded, loaded_m, loaded_v);
   other.slots.pop_back();
-  BOOST_TEST(mentions(
-      error_of([&] { checkpoint::load_state(device, path, checkpoint::read_metadata(path), other); }),
-      {"unknown 'adam_v'"}));
+  BOOST_TEST(
+      mentions(error_of([&] { checkpoint::SavedState(checkpoint::Checkpoint(path)).load(device, other); }),
+               {"unknown 'adam_v'"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -141,6 +141,20 @@ inline void set_integer(const fs::path& path, const char* name, std::uint64_t va
   });
 }
 
+/// Replaces an attribute by this text.
+inline void set_text(const fs::path& path, const char* name, const std::string& text) {
+  tamper(path, [&](hid_t file) {
+    H5Adelete(file, name);
+    const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    H5Tset_size(type, text.size());
+    const hid_t attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(attribute, type, text.c_str());
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tclose(type);
+  });
+}
+
 /// Replaces a dataset by one of zeros of this shape and type.
 inline void replace_dataset(const fs::path& path, const char* name, std::vector<hsize_t> shape,
                             hid_t type = H5T_IEEE_F32LE) {

@@ -189,6 +189,8 @@ BOOST_AUTO_TEST_CASE(remove_partial_takes_only_its_own) {
   fs::create_directories(path / ".checkpoint_4.partial" / "experts");
   write_bytes(path / ".checkpoint_4.partial" / "model.h5", "half");
   write_bytes(path / "checkpoint_3" / ".state.h5.partial", "half");
+  fs::create_directory(path / "checkpoint_3" / ".state.partial");
+  write_bytes(path / "checkpoint_3" / ".state.partial" / "a.h5", "half");
   fs::create_directory_symlink("checkpoint_3", path / ".checkpoint_best.partial");
   write_bytes(path / "metrics.jsonl", "{}");
   fs::create_directory(path / ".other.partial");
@@ -204,6 +206,7 @@ BOOST_AUTO_TEST_CASE(remove_partial_takes_only_its_own) {
              boost::test_tools::per_element());
   BOOST_TEST(read_bytes(path / "checkpoint_3" / "model.h5") == "3");
   BOOST_TEST(!fs::exists(path / "checkpoint_3" / ".state.h5.partial"));
+  BOOST_TEST(!fs::exists(path / "checkpoint_3" / ".state.partial"));
 }
 
 BOOST_AUTO_TEST_CASE(places_that_cannot_be_written) {

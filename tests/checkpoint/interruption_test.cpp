@@ -48,9 +48,9 @@ class Inspector {
     BOOST_TEST(checkpoint::read_metadata(path).step == step);
     checkpoint::load_values(path, loaded_.model);
     auto state = state_of(loaded_.model, loaded_.m, loaded_.v);
-    const auto metadata = checkpoint::read_metadata(path);
-    checkpoint::load_state(loaded_.model.device(), path, metadata, state);
-    BOOST_TEST(checkpoint::read_scalars(path, metadata) == std::to_string(step));
+    const checkpoint::SavedState saved{checkpoint::Checkpoint(path)};
+    saved.load(loaded_.model.device(), state);
+    BOOST_TEST(saved.scalars() == std::to_string(step));
     BOOST_TEST(differing_values(expected_.model, expected_.model.weights().master(),
                                 loaded_.model.weights().master()) == 0u);
     BOOST_TEST(differing_values(expected_.model, expected_.m, loaded_.m) == 0u);

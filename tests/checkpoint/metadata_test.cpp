@@ -95,6 +95,35 @@ BOOST_AUTO_TEST_CASE(a_learned_table_of_another_length_is_refused) {
                       {"embed_positions.weight", "[7, 8]", "[8, 8]"}));
 }
 
+BOOST_AUTO_TEST_CASE(a_checkpoint_looks_at_experts_when_they_are_loaded) {
+  const TemporaryFolder folder;
+  device::Cpu device;
+  Experts experts(device, small_config(), {"a", "b"}, Seed{1});
+  Dense dense(device, small_config(), {"a", "b"}, Seed{1});
+  save_without_state(folder.path / "x", "demix", experts);
+  save_without_state(folder.path / "dense", "dense", dense);
+  fs::create_directory_symlink("x", folder.path / "link");
+  const checkpoint::Checkpoint from(folder.path / "link");
+  BOOST_TEST(from.path.filename() == "x");
+  BOOST_TEST(from.has_experts);
+  BOOST_TEST(from.metadata.step == 3u);
+  from.require_experts();
+  const checkpoint::Checkpoint without(folder.path / "dense");
+  BOOST_TEST(!without.has_experts);
+  BOOST_TEST(mentions(error_of([&] { without.require_experts(); }), {"dense", "has no experts"}));
+  BOOST_TEST(mentions(error_of([&] { checkpoint::load_expert(without, "a", experts, ExpertId{0}); }),
+                      {"has no experts"}));
+
+  write_bytes(folder.path / "x" / "experts" / "b.h5", "damaged");
+  const checkpoint::Checkpoint damaged(folder.path / "x");
+  checkpoint::load_expert(damaged, "a", experts, ExpertId{1});
+  BOOST_TEST(mentions(error_of([&] { checkpoint::load_values(damaged, experts); }), {"experts/b.h5"}));
+  BOOST_TEST(mentions(error_of([&] { checkpoint::read_metadata(folder.path / "x"); }), {"experts/b.h5"}));
+  fs::remove(folder.path / "x" / "experts" / "b.h5");
+  BOOST_TEST(
+      mentions(error_of([&] { checkpoint::Checkpoint(folder.path / "x"); }), {"experts/b.h5", "missing"}));
+}
+
 BOOST_AUTO_TEST_CASE(what_is_no_checkpoint) {
   const TemporaryFolder folder;
   const auto refusal = [](const fs::path& path) {

@@ -1,6 +1,7 @@
 #include "demix/comm/placement.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <map>
 #include <set>
 
 using namespace demix;
@@ -58,6 +59,21 @@ BOOST_AUTO_TEST_CASE(every_domain_has_a_rank_and_none_has_two_groups) {
       BOOST_TEST(seen.size() == domains);
       BOOST_TEST(groups.size() == domains);
     }
+}
+
+BOOST_AUTO_TEST_CASE(every_region_has_one_that_speaks_for_it) {
+  for (const int ranks : {1, 2, 4, 8}) {
+    std::map<RegionId, int> speakers;
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto p = Placement::expert_parallel(rank, ranks, 4);
+      speakers[RegionId::shared()] += p.speaks_for(RegionId::shared());
+      const auto held = p.held_experts();
+      for (const ExpertId expert : held.list()) speakers[expert] += p.speaks_for(expert);
+    }
+    BOOST_TEST(speakers.size() == 5u);
+    for (const auto& [region, count] : speakers) BOOST_TEST(count == 1);
+  }
+  BOOST_TEST(!Placement::data_parallel(1, 2, 4).speaks_for(RegionId::shared()));
 }
 
 BOOST_AUTO_TEST_CASE(a_dense_model_is_data_parallel) {

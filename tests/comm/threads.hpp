@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <barrier>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,12 +31,17 @@ class ThreadComm {
   };
 
  public:
-  /// Runs body(comm) on `size` threads, each with its rank; throws what the lowest rank threw. A rank that
-  /// throws ends the process when others wait for it, so bodies of tests must throw alike on all ranks or not
-  /// at all.
+  /// Runs body(comm) on `size` threads, each with its rank; throws what the lowest rank threw. Ranks that
+  /// wait for another in vain end the process at the deadline.
   template <class Body>
-  static void run(int size, const Body& body) {
+  static void run(int size, const Body& body, std::chrono::seconds deadline = std::chrono::seconds(300)) {
     const auto group = std::make_shared<Group>(size);
+    std::promise<void> done;
+    const std::jthread watch([in_time = done.get_future(), deadline] {
+      if (in_time.wait_for(deadline) == std::future_status::ready) return;
+      std::fprintf(stderr, "ranks did not end within %lld s\n", static_cast<long long>(deadline.count()));
+      std::abort();
+    });
     std::vector<std::exception_ptr> failures(static_cast<std::size_t>(size));
     std::vector<std::jthread> threads;
     for (int rank = 0; rank < size; ++rank)
@@ -46,6 +53,7 @@ class ThreadComm {
         }
       });
     threads.clear();
+    done.set_value();
     for (const auto& failure : failures)
       if (failure) std::rethrow_exception(failure);
   }

@@ -54,6 +54,7 @@ BOOST_FIXTURE_TEST_SUITE(partial_folder, Place)
 BOOST_AUTO_TEST_CASE(appears_whole_or_not_at_all) {
   {
     const PartialFolder folder(target);
+    BOOST_TEST(folder.content() == PartialFolder::content_of(target));
     write(folder.content() / "a", "1");
   }
   BOOST_TEST(empty());

@@ -70,8 +70,8 @@ class Adapting(AdaptTest):
         # The body is the base's to the last bit: without the new expert the model is the base again.
         done = run("demix-experts", "remove", run_dir / "joined", "gamma", "--output", self.folder / "back")
         self.assertEqual(done.returncode, 0, done.stderr)
-        files.pop("state.h5")
-        self.assertEqual(files_of(self.folder / "back"), files)
+        without_state = {name: content for name, content in files.items() if not name.startswith("state")}
+        self.assertEqual(files_of(self.folder / "back"), without_state)
 
     def test_full_moves_the_body_and_keeps_the_old_experts(self):
         base, run_dir = self.base("demix"), self.folder / "run"

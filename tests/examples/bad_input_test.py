@@ -156,10 +156,11 @@ class WrongCheckpoints(programs.ProgramTest):
             path.unlink()
             self.assert_fails(run("demix-eval", self.data, self.checkpoint), 1, name)
             path.write_bytes(whole)
-        state = self.checkpoint / "state.h5"
-        state.write_bytes(state.read_bytes()[:1000])
-        self.assertEqual(run("demix-eval", self.data, self.checkpoint).returncode, 0)
-        self.assert_fails(train("demix", self.data, self.folder / "run", "--max-update", 3), 1, "state.h5")
+        for name in ("state/beta.h5", "state.h5"):
+            state = self.checkpoint / name
+            state.write_bytes(state.read_bytes()[:1000])
+            self.assertEqual(run("demix-eval", self.data, self.checkpoint).returncode, 0)
+            self.assert_fails(train("demix", self.data, self.folder / "run", "--max-update", 3), 1, name)
 
     def test_another_vocabulary(self):
         with (self.data / "dict.txt").open("a") as dictionary:

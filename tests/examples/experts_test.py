@@ -55,7 +55,7 @@ class Experts(ProgramTest):
 
     def test_add_and_remove_leave_every_file_as_it_was(self):
         before = files_of(self.checkpoint.resolve())
-        self.assertEqual(set(before), {"model.h5", "state.h5"} | {f"experts/{name}.h5" for name in NAMES})
+        self.assertEqual(set(before), {"model.h5", "state.h5"} | {f"{folder}/{name}.h5" for folder in ("experts", "state") for name in NAMES})
         more, again = self.folder / "more", self.folder / "again"
         self.experts("add", self.checkpoint, f"{self.checkpoint}:beta=delta", "--output", more)
         self.assertEqual(evaluate(self.data, more, "--domain", "beta", "--expert", "delta")["results"][0]["loss"],
@@ -172,9 +172,10 @@ class Experts(ProgramTest):
                 for leftover in (out, save_dir):
                     shutil.rmtree(leftover, ignore_errors=True)
             with self.subTest(name, counts=counts):
-                # A few looks at each expert: what 20 more experts add.
-                self.assertLessEqual(counts[1] - counts[0], 8 * 20)
-                self.assertLess(counts[1], 8 * 30 + 20)
+                # What 20 more experts add: one look at each to load it. (inotify counts several in a row as one.)
+                looks = {"add": 2, "merge": 2, "adapt": 5}.get(name, 1)
+                self.assertLessEqual(counts[1] - counts[0], looks * 20)
+                self.assertLess(counts[1], looks * 30 + 20)
 
     def test_files_of_desktops_and_file_systems_do_not_matter(self):
         for name in (".DS_Store", "._alpha.h5", ".nfs000000000123"):

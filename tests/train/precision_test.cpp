@@ -36,7 +36,8 @@ BOOST_AUTO_TEST_CASE(a_double_master_trains_saves_and_resumes_bit_for_bit) {
     BOOST_TEST(!setting.train_with<Mixed>(run, setting.settings.adam, stop_at(n)));
     BOOST_TEST(setting.train_with<Mixed>(run, setting.settings.adam, no_poll));
     BOOST_TEST((metrics(run) == metrics(unbroken)));
-    for (const char* name : {"model.h5", "experts/a.h5", "experts/b.h5", "state.h5"})
+    for (const char* name :
+         {"model.h5", "experts/a.h5", "experts/b.h5", "state.h5", "state/a.h5", "state/b.h5"})
       BOOST_TEST((read_bytes(run / "checkpoint_4" / name) == read_bytes(unbroken / "checkpoint_4" / name)));
   }
   // Near single precision, and not the same: the master weights keep what float would round away.

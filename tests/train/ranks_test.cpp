@@ -193,10 +193,16 @@ BOOST_AUTO_TEST_CASE(who_wants_to_stop_is_heard_by_all) {
         trainable, batcher, std::move(comm), placement, {1, 0.1, Seed{1}}, {},
         optim::whole_regions(model.weights().master()));
     for (std::uint64_t n = 1; n <= 2; ++n) {
-      const auto report = loop.update(
-          n, 0.01, [] {}, [&] { return n == 2 && rank == 1; });
+      bool stopped = false;
+      try {
+        loop.update(n, 0.01, [&] {
+          if (n == 2 && rank == 1) throw Stopped(SIGTERM);
+        });
+      } catch (const Stopped&) {
+        stopped = true;
+      }
       const std::lock_guard lock(mutex);
-      heard.push_back(report.stopped);
+      heard.push_back(stopped);
     }
   });
   std::sort(heard.begin(), heard.end());

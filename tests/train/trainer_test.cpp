@@ -11,7 +11,8 @@ namespace {
 
 void require_same_run(const fs::path& run, const fs::path& expected) {
   BOOST_TEST((metrics(run) == metrics(expected)));
-  for (const char* name : {"model.h5", "experts/a.h5", "experts/b.h5", "state.h5"})
+  for (const char* name :
+       {"model.h5", "experts/a.h5", "experts/b.h5", "state.h5", "state/a.h5", "state/b.h5"})
     BOOST_TEST((test::read_bytes(run / "checkpoint_4" / name) ==
                 test::read_bytes(expected / "checkpoint_4" / name)));
   for (const char* link : {"checkpoint_last", "checkpoint_best"})

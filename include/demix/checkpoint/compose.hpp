@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "demix/checkpoint/checkpoint.hpp"
 #include "demix/checkpoint/experts.hpp"
 #include "demix/core/names.hpp"
 #include "demix/core/output_file.hpp"
@@ -53,7 +55,7 @@ inline void copy_parameters(const hdf5::Object& from, const hdf5::Object& to) {
 template <class Fill>
 void write_expert_file(const std::filesystem::path& path, const Metadata& metadata, const std::string& name,
                        std::size_t parameters, Fill fill) {
-  checkpoint_detail::write_file(path, parameters, [&](const hdf5::Object& file) {
+  hdf5::write_file(path, parameters, [&](const hdf5::Object& file) {
     metadata_detail::write_expert(file, metadata, name);
     fill(file);
   });
@@ -71,7 +73,7 @@ inline void write_model(const std::filesystem::path& out, const Metadata& metada
                         const std::vector<hdf5::Object>& parts) {
   std::size_t members = 0;
   for (const auto& part : parts) members += hdf5::members(part).size();
-  checkpoint_detail::write_file(model_file(out), members, [&](const hdf5::Object& file) {
+  hdf5::write_file(model_file(out), members, [&](const hdf5::Object& file) {
     metadata_detail::write(file, metadata, experts);
     for (const auto& part : parts) copy_parameters(part, file);
   });
@@ -91,6 +93,16 @@ inline std::string common_vocabulary(const Base& base, const std::vector<ExpertS
   return fingerprint;
 }
 
+/// checkpoint_detail::write_checkpoint by this process alone.
+template <class Write>
+void write_checkpoint(const std::filesystem::path& path, const std::vector<std::string>& folders,
+                      Write write) {
+  device::Cpu device;
+  comm::Self self;
+  comm::Agreement alone(device, self);
+  checkpoint_detail::write_checkpoint(path, folders, alone, write);
+}
+
 /// compose, with a further expert `more` whose file write_more(path, metadata) writes, unless its name is
 /// empty.
 template <class WriteMore>
@@ -102,11 +114,19 @@ void compose(const std::filesystem::path& out, const Base& base, const std::vect
   if (!more.empty()) metadata.domains.push_back(more);
   require_domain_names(metadata.domains);
   metadata.vocabulary_fingerprint = common_vocabulary(base, experts);
-  checkpoint_detail::write_checkpoint(out, [&](const std::filesystem::path& directory) {
+  with_state = with_state && std::filesystem::exists(state_file(base.path));
+  std::vector<ExpertSource> states;
+  if (with_state)
+    std::copy_if(experts.begin(), experts.end(), std::back_inserter(states), [](const auto& expert) {
+      return expert.name == expert.domain &&
+             std::filesystem::exists(expert_state_file(expert.checkpoint, expert.domain));
+    });
+  std::vector<std::string> folders{"experts"};
+  if (!states.empty()) folders.push_back("state");
+  write_checkpoint(out, folders, [&](const std::filesystem::path& directory) {
     std::vector<hdf5::Object> parts;
-    parts.push_back(hdf5::open_file(model_file(base.path)));
+    parts.push_back(base.open_model());
     write_model(directory, metadata, metadata.domains.size(), parts);
-    checkpoint_detail::make_directory(directory / "experts");
     RegionLayout first;
     for (const auto& [checkpoint, domain, name] : experts) {
       const ExpertSource source{resolve(checkpoint), domain, name};
@@ -121,9 +141,9 @@ void compose(const std::filesystem::path& out, const Base& base, const std::vect
                           [&](const hdf5::Object& renamed) { copy_parameters(file, renamed); });
     }
     if (!more.empty()) write_more(expert_file(directory, more), metadata);
-    durable::sync(directory / "experts");
-    if (with_state && std::filesystem::exists(state_file(base.path)))
-      write_copy(state_file(base.path), state_file(directory));
+    if (with_state) write_copy(state_file(base.path), state_file(directory));
+    for (const auto& [checkpoint, domain, name] : states)
+      write_copy(expert_state_file(checkpoint, domain), expert_state_file(directory, name));
   });
 }
 
@@ -135,9 +155,10 @@ inline void compose(const std::filesystem::path& out, const Base& base,
 }  // namespace compose_detail
 
 /// Writes the checkpoint `out`: the body of `body` with exactly these experts, in this order. An expert that
-/// keeps its name keeps its file byte for byte. with_state: state.h5 goes along unchanged and unread; it
-/// serves resuming while the list of experts is the one that it was saved with. Does not ask whether the
-/// experts were trained with this body: see require_same_body. Throws Error for experts of another
+/// keeps its name keeps its file byte for byte. with_state: the body's state.h5 and the optimizer's state of
+/// every expert that keeps its name go along unchanged and unread; they serve resuming while the list of
+/// experts is the one that state.h5 was saved with. Does not ask whether the experts were trained with this
+/// body: see require_same_body. Throws Error for experts of another
 /// architecture or vocabulary, for damaged files, and when `out` exists or lies in a checkpoint that is read.
 inline void compose(const std::filesystem::path& out, const std::filesystem::path& body,
                     const std::vector<ExpertSource>& experts, bool with_state = false) {
@@ -216,7 +237,7 @@ inline void merge_experts(const std::filesystem::path& checkpoint,
   compose_detail::require_distinct(names);
   const auto write = [&](const std::filesystem::path& path, const Metadata& metadata) {
     std::vector<hdf5::Object> files;
-    for (const auto& name : names) files.push_back(open_expert(expert_file(base.path, name), metadata, name));
+    for (const auto& name : names) files.push_back(base.open_expert(name));
     const auto layout = hdf5::stored_layout(files.front());
     compose_detail::write_expert_file(
         path, metadata, new_name, layout.parameters().size(), [&](const hdf5::Object& file) {
@@ -243,12 +264,12 @@ inline void extract_expert(const std::filesystem::path& checkpoint, const std::s
   const compose_detail::Base base(checkpoint);
   compose_detail::require_expert(base, name);
   std::vector<hdf5::Object> parts;
-  parts.push_back(hdf5::open_file(model_file(base.path)));
-  parts.push_back(open_expert(expert_file(base.path, name), base.metadata, name));
+  parts.push_back(base.open_model());
+  parts.push_back(base.open_expert(name));
   Metadata metadata = base.metadata;
   metadata.experiment = "dense";
   metadata.domains = {name};
-  checkpoint_detail::write_checkpoint(out, [&](const std::filesystem::path& directory) {
+  compose_detail::write_checkpoint(out, {}, [&](const std::filesystem::path& directory) {
     compose_detail::write_model(directory, metadata, 0, parts);
   });
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Experts as parts: where one lies, whether it fits another model's body, and reading it.
+// Experts as parts: where one lies, and whether it fits another model's body.
 
 #include <cstring>
 #include <filesystem>
@@ -7,28 +7,14 @@
 #include <string>
 #include <vector>
 
-#include "demix/checkpoint/checkpoint.hpp"
+#include "demix/checkpoint/dataset.hpp"
+#include "demix/checkpoint/metadata.hpp"
+#include "demix/core/domain_name.hpp"
 #include "demix/device/cpu.hpp"
 
 namespace demix::checkpoint {
 
-/// A checkpoint that has been looked through once: to read what it says again would open every expert's file.
-struct Checkpoint {
-  /// Of the checkpoint that `link` is or leads to. Throws Error like read_metadata.
-  explicit Checkpoint(const std::filesystem::path& link)
-      : path(resolve(link)), metadata(read_metadata(path)), has_experts(checkpoint::has_experts(path)) {}
-
-  /// Throws Error for one without experts.
-  void require_experts() const {
-    require(has_experts, path.string(), ": a ", metadata.experiment, " model has no experts");
-  }
-
-  std::filesystem::path path;
-  Metadata metadata;
-  bool has_experts;
-};
-
-/// Checkpoints by the paths that a user gave, each looked through once.
+/// Checkpoints by the paths that a user gave, each read once.
 class Checkpoints {
  public:
   /// Throws Error like Checkpoint.
@@ -92,7 +78,7 @@ inline void require_same_body(const Checkpoint& a, const Checkpoint& b) {
     differ("the architecture is\n  ", theirs.config.describe(), "\nand\n  ", ours.config.describe());
   text::require_same_vocabulary({b.path.string(), theirs.vocabulary_fingerprint},
                                 {a.path.string(), ours.vocabulary_fingerprint});
-  const auto our_file = hdf5::open_file(model_file(a.path)), their_file = hdf5::open_file(model_file(b.path));
+  const auto our_file = a.open_model(), their_file = b.open_model();
   const auto layout = hdf5::stored_layout(our_file);
   hdf5::require_region(their_file, layout);
   for (const auto& parameter : layout.parameters()) {
@@ -101,16 +87,6 @@ inline void require_same_body(const Checkpoint& a, const Checkpoint& b) {
     if (std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) != 0)
       differ("the values of ", parameter.name, " differ; an expert fits the body that it was trained with");
   }
-}
-
-/// Reads the expert of `domain` into the model's expert region `slot`. Throws Error when there is none, and
-/// like load_values.
-template <class Model>
-void load_expert(const Checkpoint& from, const std::string& domain, Model& model, ExpertId slot) {
-  from.require_experts();
-  const auto file = open_expert(expert_file(from.path, domain), from.metadata, domain);
-  model.weights().assign(
-      slot, [&](auto values) { hdf5::read_region(model.device(), file, model.layout().expert, values); });
 }
 
 }  // namespace demix::checkpoint

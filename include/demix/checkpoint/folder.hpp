@@ -71,7 +71,9 @@ class CheckpointFolder {
   void remove_partial() {
     for (const auto& name : entries())
       if (durable::is_partial(name, prefix)) durable::PartialFolder::remove_abandoned(path_ / name);
-    for (const auto step : steps()) durable::remove_all(durable::partial(state_file(path_of(step))));
+    for (const auto step : steps())
+      for (const auto& state : {state_file(path_of(step)), state_folder(path_of(step))})
+        durable::remove_all(durable::partial(state));
   }
 
   /// Makes checkpoint_last and checkpoint_best links again where they are directories, as in a copy of the

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "demix/core/checked_size.hpp"
+#include "demix/core/durable.hpp"
 #include "demix/core/error.hpp"
 
 namespace demix::checkpoint::hdf5 {
@@ -192,6 +193,16 @@ inline Object create_file(const std::filesystem::path& path, std::size_t members
   return {Handle(H5Fclose, H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.id(), access.id()), path.string(),
                  ": cannot be created"),
           path.string()};
+}
+
+/// Writes a new file of about so many members with `fill(file)`; it is on the disk when this returns. Throws
+/// Error.
+template <class Fill>
+void write_file(const std::filesystem::path& path, std::size_t members, Fill fill) {
+  auto file = create_file(path, members);
+  fill(file);
+  file.handle.close(path.string(), ": cannot be completed");
+  durable::sync(path);
 }
 
 /// An existing file, to be read. Throws Error.

@@ -11,6 +11,7 @@
 
 #include "demix/checkpoint/hdf5.hpp"
 #include "demix/core/domain_name.hpp"
+#include "demix/core/place.hpp"
 #include "demix/model/config.hpp"
 #include "demix/text/vocabulary_fingerprint.hpp"
 #include "demix/version.hpp"
@@ -37,8 +38,17 @@ inline std::filesystem::path model_file(const std::filesystem::path& checkpoint)
 inline std::filesystem::path expert_file(const std::filesystem::path& checkpoint, const std::string& domain) {
   return checkpoint / "experts" / (domain + ".h5");
 }
+/// Of the trainer, and the optimizer's state of the shared parameters.
 inline std::filesystem::path state_file(const std::filesystem::path& checkpoint) {
   return checkpoint / "state.h5";
+}
+/// Of the optimizer's state of the experts, a file each.
+inline std::filesystem::path state_folder(const std::filesystem::path& checkpoint) {
+  return checkpoint / "state";
+}
+inline std::filesystem::path expert_state_file(const std::filesystem::path& checkpoint,
+                                               const std::string& domain) {
+  return state_folder(checkpoint) / (domain + ".h5");
 }
 
 namespace metadata_detail {
@@ -148,40 +158,70 @@ inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadat
   return file;
 }
 
-/// Whether each domain has an expert. Throws Error.
-inline bool has_experts(const std::filesystem::path& checkpoint) {
-  return hdf5::read_attribute<std::uint64_t>(hdf5::open_file(model_file(checkpoint)), "experts") > 0;
-}
-
-/// What the checkpoint is. Checks all that can be checked without the values: the format version, every
-/// attribute, that each domain of a model with experts has a fitting expert file, and that no other expert
-/// lies there; hidden files are none. Throws Error with what is missing or damaged.
-inline Metadata read_metadata(const std::filesystem::path& checkpoint) {
-  const auto path = model_file(checkpoint);
-  std::error_code ignored;
-  require(std::filesystem::is_directory(checkpoint, ignored), checkpoint.string(),
-          ": not a checkpoint, which is a directory");
-  require(std::filesystem::is_regular_file(path, ignored), checkpoint.string(),
-          ": not a checkpoint: it has no model.h5",
-          std::filesystem::exists(checkpoint / "checkpoint_last", ignored)
-              ? "; it is a folder of checkpoints, give one of them, such as its checkpoint_last"
-              : "");
-  const auto file = hdf5::open_file(path);
-  const auto metadata = metadata_detail::read(file);
-  const auto experts = hdf5::read_attribute<std::uint64_t>(file, "experts");
-  if (experts == 0) return metadata;
-  require(experts == metadata.domains.size(), path.string(), ": ", experts, " experts for ",
-          metadata.domains.size(), " domains");
-  for (const auto& domain : metadata.domains) open_expert(expert_file(checkpoint, domain), metadata, domain);
-  const std::set<std::string> known(metadata.domains.begin(), metadata.domains.end());
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoint / "experts", ignored)) {
-    // Desktops (.DS_Store, ._law.h5), NFS (.nfs…) and editors leave hidden files; no domain's name is hidden.
-    if (entry.path().filename().string().starts_with('.')) continue;
-    require(known.contains(entry.path().stem().string()) && entry.path().extension() == ".h5",
-            entry.path().string(), ": no domain of ", path.string(),
-            " has this expert; remove the file, or add the expert to the model");
+/// A checkpoint whose model.h5 has been read: what everything else in it is opened and loaded by.
+struct Checkpoint {
+  /// The checkpoint that `link` is or leads to. Checks what can be checked without the values: every
+  /// attribute, and that each domain of a model with experts has a file, and nothing else does; hidden files
+  /// are none. Opens no expert's file. Throws Error with what is missing or damaged.
+  explicit Checkpoint(const std::filesystem::path& link) : path(resolve(link)) {
+    const auto file = open_model();
+    metadata = metadata_detail::read(file);
+    const auto experts = hdf5::read_attribute<std::uint64_t>(file, "experts");
+    has_experts = experts > 0;
+    if (!has_experts) return;
+    require(experts == metadata.domains.size(), file.name, ": ", experts, " experts for ",
+            metadata.domains.size(), " domains");
+    const std::set<std::string> known(metadata.domains.begin(), metadata.domains.end());
+    std::set<std::string> missing = known;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(path / "experts", ignored)) {
+      // Desktops (.DS_Store, ._law.h5), NFS (.nfs…) and editors leave hidden files; no domain's name is
+      // hidden.
+      if (entry.path().filename().string().starts_with('.')) continue;
+      const auto name = entry.path().stem().string();
+      require(known.contains(name) && entry.path().extension() == ".h5", entry.path().string(),
+              ": no domain of ", file.name,
+              " has this expert; remove the file, or add the expert to the model");
+      missing.erase(name);
+    }
+    if (!missing.empty()) open_expert(*missing.begin());
   }
-  return metadata;
+
+  /// Throws Error for one without experts.
+  void require_experts() const {
+    require(has_experts, path.string(), ": a ", metadata.experiment, " model has no experts");
+  }
+
+  hdf5::Object open_model() const {
+    const auto file = model_file(path);
+    std::error_code ignored;
+    require(std::filesystem::is_directory(path, ignored), path.string(),
+            ": not a checkpoint, which is a directory");
+    require(std::filesystem::is_regular_file(file, ignored), path.string(),
+            ": not a checkpoint: it has no model.h5",
+            std::filesystem::exists(path / "checkpoint_last", ignored)
+                ? "; it is a folder of checkpoints, give one of them, such as its checkpoint_last"
+                : "");
+    return hdf5::open_file(file);
+  }
+
+  /// Throws Error unless the domain's expert is there and of this model.
+  hdf5::Object open_expert(const std::string& domain) const {
+    return checkpoint::open_expert(expert_file(path, domain), metadata, domain);
+  }
+
+  std::filesystem::path path;  // from the root, links followed
+  Metadata metadata;
+  bool has_experts = false;
+};
+
+/// What the checkpoint is. Throws Error like Checkpoint, and also where an expert's file is none, or of
+/// another model.
+inline Metadata read_metadata(const std::filesystem::path& path) {
+  const Checkpoint checkpoint(path);
+  if (checkpoint.has_experts)
+    for (const auto& domain : checkpoint.metadata.domains) checkpoint.open_expert(domain);
+  return checkpoint.metadata;
 }
 
 }  // namespace demix::checkpoint

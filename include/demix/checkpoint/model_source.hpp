@@ -76,7 +76,7 @@ class ModelSource {
     const auto& c = metadata_.config;
     model_source_detail::require_memory_for_model(path(), c, std::max<std::size_t>(1, experts_.size()));
     Model model(device, c, domains_, use);
-    load_shared(path(), metadata_, model);
+    load_shared(*base_, model);
     for (std::size_t j = 0; j < experts_.size(); ++j)
       load_expert(*experts_[j].first, experts_[j].second, model,
                   model.network().expert_of(DomainId(static_cast<int>(j))));

@@ -59,6 +59,9 @@ struct Placement {
     return HeldExperts(all_domains, std::move(held));
   }
 
+  /// Whether this rank, of all those that hold a region, speaks for it: counts it, and saves it.
+  bool speaks_for(RegionId region) const { return region.is_shared() ? rank == 0 : replica == 0; }
+
   /// The position in the run of this rank's micro-batch number `own`.
   std::uint64_t position(std::uint64_t own) const { return own * replicas + replica; }
 

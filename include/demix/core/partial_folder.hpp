@@ -42,7 +42,10 @@ class PartialFolder {
   PartialFolder(const PartialFolder&) = delete;
   PartialFolder& operator=(const PartialFolder&) = delete;
 
-  fs::path content() const { return path_ / "content"; }
+  fs::path content() const { return content_of(target_); }
+  /// Where the content of a folder that is being made lies, also for processes that help the one that holds
+  /// it.
+  static fs::path content_of(const fs::path& target) { return partial(target) / "content"; }
 
   /// Gives the content its name, on the disk when this returns. Throws Error when something else has got the
   /// name meanwhile.

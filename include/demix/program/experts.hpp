@@ -23,21 +23,22 @@ struct ExpertsOptions {
 };
 
 inline void list(const std::filesystem::path& path) {
-  const auto metadata = checkpoint::read_metadata(path);
-  const auto body = checkpoint::hdf5::open_file(checkpoint::model_file(path));
+  const checkpoint::Checkpoint from(path);
+  const auto& metadata = from.metadata;
+  const auto body = from.open_model();
   std::printf(
       "experiment    %s, step %llu\narchitecture  %s\nvocabulary    %s\nbody          %zu parameters\n",
       metadata.experiment.c_str(), static_cast<unsigned long long>(metadata.step),
       metadata.config.describe().c_str(), metadata.vocabulary_fingerprint.c_str(),
       checkpoint::hdf5::stored_layout(body).size());
-  if (!checkpoint::has_experts(path)) {
+  if (!from.has_experts) {
     std::printf("experts       none\n");
     return;
   }
   std::printf("\n%-24s %12s %14s  %s\n", "expert", "parameters", "bytes", "hash of the file");
   for (const auto& name : metadata.domains) {
     const auto file = checkpoint::expert_file(path, name);
-    const auto layout = checkpoint::hdf5::stored_layout(checkpoint::open_expert(file, metadata, name));
+    const auto layout = checkpoint::hdf5::stored_layout(from.open_expert(name));
     std::printf("%-24s %12zu %14llu  %s\n", name.c_str(), layout.size(),
                 static_cast<unsigned long long>(std::filesystem::file_size(file)),
                 hash_digits(hash_of_file(file)).c_str());

@@ -39,11 +39,6 @@ class GradientSync {
     world_.wait();
   }
 
-  /// Whether this rank, of all those that hold a region, speaks for it: what is counted once per run.
-  bool speaks_for(RegionId region) const {
-    return region.is_shared() ? placement_.rank == 0 : placement_.replica == 0;
-  }
-
  private:
   Comm world_;
   comm::Placement placement_;

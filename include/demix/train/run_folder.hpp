@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -26,40 +27,102 @@ struct RunIdentity {
   nlohmann::json settings;  // settings_for_resume
 };
 
-/// Saves and loads the checkpoints of one run of a model and its optimizer.
-template <device::Device D, Precision P, optim::Optimizer<D, P> O>
+/// Saves and loads the checkpoints of one run of a model and its optimizer. The folder belongs to rank 0,
+/// which locks it, and decides what is the newest checkpoint, what links lead to and what is removed; all
+/// ranks must see it, for each writes and reads what it holds. Everything here is collective, and throws on
+/// all ranks.
+template <device::Device D, Precision P, comm::Communicator Comm, optim::Optimizer<D, P> O>
 class RunFolder {
  public:
   using OptimizerState = optim::OptimizerState<D, P, O>;
 
-  /// Model and state must outlive this. Creates and locks the folder. Throws Error when another run has it.
+  using Ranks = comm::Agreement<D, Comm>;
+
+  /// Model, state and ranks must outlive this. Creates and locks the folder. Throws Error when another run
+  /// has it.
   RunFolder(const std::filesystem::path& save_dir, std::size_t keep_checkpoints, RunIdentity identity,
-            TrainableModel<D, P>& model, OptimizerState& optimizer)
+            TrainableModel<D, P>& model, OptimizerState& optimizer, Ranks& ranks, comm::Placement placement)
       : identity_(std::move(identity)),
         keep_checkpoints_(keep_checkpoints),
         model_(model),
         optimizer_(optimizer),
-        folder_(save_dir),
-        lock_(save_dir / ".lock", save_dir) {}
+        ranks_(ranks),
+        placement_(std::move(placement)),
+        folder_(ranks.together([&] { return checkpoint::CheckpointFolder(save_dir); })),
+        lock_(ranks.together([&]() -> std::optional<FileLock> {
+          if (!ranks.is_first()) return {};
+          return FileLock(save_dir / ".lock", save_dir);
+        })) {}
 
   const std::filesystem::path& path() const { return folder_.path(); }
 
   /// Where the newest checkpoint is, in words.
   std::string last_good() const {
-    const auto latest = folder_.latest_step();
-    return latest ? folder_.path_of(*latest).string() : std::string("none: nothing was saved yet");
+    return saved_.step > 0 ? path_of(saved_.step) : "none: nothing was saved yet";
   }
   std::string path_of(std::uint64_t step) const { return folder_.path_of(step).string(); }
 
   /// Loads the newest checkpoint, if there is one, into model and optimizer. Throws Error when it is of
   /// another model, vocabulary, set of domains, text, or run.
   RunState resume() {
-    folder_.remove_partial();
-    folder_.restore_links();
-    const auto latest = folder_.latest_step();
+    first([&] {
+      folder_.remove_partial();
+      folder_.restore_links();
+    });
+    const auto latest = newest_step();
     if (!latest) return {};
-    const auto path = folder_.path_of(*latest);
-    const auto found = checkpoint::read_metadata(path), expected = metadata(*latest);
+    saved_ = ranks_.together([&] { return load(*latest); });
+    first([&] { point_and_prune(saved_); });
+    return saved_;
+  }
+
+  /// Saves a checkpoint of the run as it is, unless it is there; links and removes what is due. Throws Error
+  /// when that is not possible.
+  void save(const RunState& run) {
+    const bool is_there = saved_.step == run.step;
+    if (!is_there || (saved_.validation_due && !run.validation_due)) {
+      auto state = training_state();
+      auto scalars = to_json(run);
+      scalars["settings"] = identity_.settings;
+      scalars["text"] = identity_.text;
+      state.scalars = scalars.dump();
+      const auto path = folder_.path_of(run.step);
+      if (is_there)
+        checkpoint::replace_scalars(model_.device(), path, metadata(run.step), state, ranks_, placement_);
+      else
+        checkpoint::save(path, metadata(run.step), model_, &state, ranks_, placement_);
+    }
+    saved_ = run;
+    first([&] { point_and_prune(run); });
+  }
+
+  /// The best validation that a checkpoint on the disk has.
+  const Best& saved_best() const { return saved_.best; }
+
+ private:
+  /// f() on rank 0.
+  template <class F>
+  void first(const F& f) {
+    ranks_.together([&] {
+      if (ranks_.is_first()) f();
+    });
+  }
+
+  /// That of rank 0's folder.
+  std::optional<std::uint64_t> newest_step() {
+    std::string text;
+    first([&] {
+      if (const auto step = folder_.latest_step()) text = std::to_string(*step);
+    });
+    text = ranks_.from_first(text);
+    return text.empty() ? std::nullopt : std::optional<std::uint64_t>(std::stoull(text));
+  }
+
+  /// What this rank holds of the checkpoint of a step, into model and optimizer.
+  RunState load(std::uint64_t step) {
+    const auto path = folder_.path_of(step);
+    const checkpoint::Checkpoint from(path);
+    const auto &found = from.metadata, expected = metadata(step);
     const auto require_same = [&](const char* what, const std::string& there, const std::string& here) {
       require(there == here, "cannot continue from ", path.string(), ": its ", what, " is\n  ", there,
               "\nbut this run's is\n  ", here,
@@ -73,43 +136,19 @@ class RunFolder {
     identity_.vocabulary_fingerprint =
         text::require_same_vocabulary({identity_.data_bin.string(), identity_.vocabulary_fingerprint},
                                       {path.string(), found.vocabulary_fingerprint});
-    const auto scalars = nlohmann::json::parse(checkpoint::read_scalars(path, found));
+    const checkpoint::SavedState saved(from);
+    const auto scalars = nlohmann::json::parse(saved.scalars());
     require_same("training settings", settings_of(scalars).dump(), identity_.settings.dump());
-    require_same_text(path.string(), scalars.value("text", nlohmann::json()), identity_.data_bin,
-                      identity_.text);
-    checkpoint::load_values(path, found, model_);
+    if (ranks_.is_first())
+      require_same_text(path.string(), scalars.value("text", nlohmann::json()), identity_.data_bin,
+                        identity_.text);
+    checkpoint::load_values(from, model_);
     auto state = training_state();
-    checkpoint::load_state(model_.device(), path, found, state);
+    saved.load(model_.device(), state);
     model_.weights().refresh();
-    const RunState run = run_state_of(scalars, *latest);
-    saved_ = run;
-    point_and_prune(run);
-    return run;
+    return run_state_of(scalars, step);
   }
 
-  /// Saves a checkpoint of the run as it is, unless it is there; links and removes what is due. Throws Error
-  /// when that is not possible.
-  void save(const RunState& run) {
-    const bool is_there = folder_.latest_step() == run.step;
-    if (!is_there || (saved_.validation_due && !run.validation_due)) {
-      auto state = training_state();
-      auto scalars = to_json(run);
-      scalars["settings"] = identity_.settings;
-      scalars["text"] = identity_.text;
-      state.scalars = scalars.dump();
-      if (is_there)
-        checkpoint::replace_state(model_.device(), folder_.path_of(run.step), metadata(run.step), state);
-      else
-        checkpoint::save(folder_.path_of(run.step), metadata(run.step), model_, &state);
-    }
-    saved_ = run;
-    point_and_prune(run);
-  }
-
-  /// The best validation that a checkpoint on the disk has.
-  const Best& saved_best() const { return saved_.best; }
-
- private:
   /// Those of a checkpoint; an older demix kept the number of its ranks, which was 1.
   static nlohmann::json settings_of(const nlohmann::json& scalars) {
     auto settings = scalars.at("settings");
@@ -141,9 +180,11 @@ class RunFolder {
   std::size_t keep_checkpoints_;
   TrainableModel<D, P>& model_;
   OptimizerState& optimizer_;
+  Ranks& ranks_;
+  const comm::Placement placement_;
   checkpoint::CheckpointFolder folder_;
-  const FileLock lock_;
-  RunState saved_;  // of the newest checkpoint
+  const std::optional<FileLock> lock_;  // of rank 0
+  RunState saved_;                      // of the newest checkpoint
 };
 
 }  // namespace demix::train

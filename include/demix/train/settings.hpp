@@ -41,9 +41,9 @@ struct Adaptation {
   nlohmann::json facts;                       // a resumed run must have the same
 };
 
-/// What must not change between the parts of a resumed run, for it to equal an unbroken one: `replicas` of
-/// one process's micro-batches make an update, `optimizer` are the facts of its settings, and `adaptation`
-/// those of an adaptation, or null.
+/// What must not change between the parts of a resumed run, for it to equal an unbroken one. The number of
+/// ranks may: with `replicas` of them on a domain an update has so many times the micro-batches of one.
+/// `optimizer` are the facts of its settings, and `adaptation` those of an adaptation, or null.
 inline nlohmann::json settings_for_resume(const Settings& settings, std::size_t replicas,
                                           const optim::NamedNumbers& optimizer,
                                           const nlohmann::json& adaptation) {

@@ -7,13 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "demix/comm/agreement.hpp"
 #include "demix/core/types.hpp"
 #include "demix/data/block_dataset.hpp"
 #include "demix/text/vocabulary.hpp"
 
 namespace demix::train {
 
-/// The text of a run: train[d] and valid[d] are of the model's domain domains[d].
+/// The text of a run, or of a rank's domains: train[d] and valid[d] are of the model's domain domains[d].
 struct TrainingData {
   std::filesystem::path data_bin;
   std::string vocabulary_fingerprint;
@@ -45,6 +46,17 @@ inline nlohmann::json text_identity(const TrainingData& data, const std::vector<
     result[names[index(data.domains[d])]] = {{"train", describe(data.train[d].file())},
                                              {"valid", describe(data.valid[d].file())}};
   return result;
+}
+
+/// That of all ranks. Collective; throws Error on all of them.
+template <device::Device D, comm::Communicator Comm>
+nlohmann::json text_identity(const TrainingData& data, const std::vector<std::string>& names,
+                             comm::Agreement<D, Comm>& ranks) {
+  auto here = ranks.together([&] { return text_identity(data, names); });
+  if (ranks.is_alone()) return here;
+  auto all = nlohmann::json::object();
+  for (const auto& text : ranks.gather(here.dump())) all.update(nlohmann::json::parse(text));
+  return all;
 }
 
 /// Throws Error, with the domain and the split, unless the run that saved `checkpoint` had the text that the

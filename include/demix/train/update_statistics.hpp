@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <string>
@@ -24,7 +25,7 @@ struct UpdateReport {
   std::vector<double> tokens;  // [domains]
   std::vector<double>
       squares;            // [1 + experts], of the norms of the summed gradient: shared, then each expert
-  double stopped;         // ranks that want to stop
+  double interrupted;     // ranks that could not make their part of it
   double gradient_scale;  // not a number: the update was left out
 
   double all_tokens() const { return sum(tokens); }
@@ -64,14 +65,17 @@ class UpdateStatistics {
   UpdateStatistics& operator=(const UpdateStatistics&) = delete;
   ~UpdateStatistics() { device_.deallocate_host(host_, block_.size()); }
 
-  /// Takes over the totals of this rank's micro-batches; squares are zero. Does not wait for the device.
-  void assign(const LossTotals<D>& totals, bool stop) {
-    block_.fill_zero();
+  /// Takes over the totals of this rank's micro-batches. Squares are zero; where the rank was `interrupted`
+  /// they are no numbers, so that no rank takes the update for sound. Does not wait for the device.
+  void assign(const LossTotals<D>& totals, bool interrupted) {
     device_.copy(block_.data(), totals.losses(), domains_ + 1);
-    staging_.upload(tokens(), domains_, domains_, [&](std::span<double> counts) {
-      std::copy(totals.tokens().begin(), totals.tokens().end(), counts.begin());
+    const std::size_t n = domains_ + regions_ + 1;
+    staging_.upload(tokens(), n, n, [&](std::span<double> to) {
+      std::copy(totals.tokens().begin(), totals.tokens().end(), to.begin());
+      std::fill_n(to.begin() + static_cast<std::ptrdiff_t>(domains_), regions_,
+                  interrupted ? std::numeric_limits<double>::quiet_NaN() : 0.0);
+      to.back() = interrupted ? 1 : 0;
     });
-    staging_.upload(stopped(), 1, 1, [&](std::span<double> flag) { flag[0] = stop ? 1 : 0; });
   }
 
   // Device memory:
@@ -82,7 +86,7 @@ class UpdateStatistics {
   double* gradient_scale() { return block_.data() + block_.size() - 1; }
   /// What is summed over ranks before the gradient's norm is known: losses and tokens.
   std::span<double> sums() { return {block_.data(), 2 * domains_ + 1}; }
-  /// What is afterwards: the norms, and who wants to stop.
+  /// What is afterwards: the norms, and whether all ranks made their part.
   std::span<double> norms() { return {squares(), regions_ + 1}; }
 
   /// The numbers on the host. Waits for the device: the one wait of an update.
@@ -101,17 +105,15 @@ class UpdateStatistics {
     report.added_loss = *at++;
     report.tokens = take(domains_);
     report.squares = take(regions_);
-    report.stopped = *at++;
+    report.interrupted = *at++;
     report.gradient_scale = *at;
     return report;
   }
 
  private:
-  double* stopped() { return squares() + regions_; }
-
   D& device_;
   std::size_t domains_, regions_;
-  device::Array<D, double> block_;  // losses, added loss, tokens, squares, stopped, gradient scale
+  device::Array<D, double> block_;  // losses, added loss, tokens, squares, interrupted, gradient scale
   device::Staging<D, double> staging_;
   typename D::Event downloaded_;
   double* host_;

@@ -2,9 +2,11 @@
 // One optimizer update: micro-batches, gradients, ranks, clipping, optimizer.
 
 #include <cstdint>
+#include <exception>
 #include <utility>
 #include <vector>
 
+#include "demix/comm/agreement.hpp"
 #include "demix/data/batcher.hpp"
 #include "demix/optim/gradient_norm.hpp"
 #include "demix/optim/optimizer.hpp"
@@ -37,38 +39,31 @@ class Updates {
         settings_(settings),
         gradients_(model.device(), model.layout(), model.weights().held()),
         state_(model.device(), optimizer_settings, std::move(trained)),
+        agreement_(model.device(), sync_.world()),
         totals_(model.device(), model.domains().size()),
         statistics_(model.device(), model.domains().size(), model.weights().held().all()),
         scratch_(model.device()) {
     for (const auto& span : state_.trained())
-      if (sync_.speaks_for(span.region)) counted_.push_back(span);
+      if (sync_.placement().speaks_for(span.region)) counted_.push_back(span);
   }
 
   State& state() { return state_; }
   GradientSync<Comm>& sync() { return sync_; }
+  comm::Agreement<D, Comm>& agreement() { return agreement_; }
   GradientArena<D, P>& gradients() { return gradients_; }
 
-  /// Update number `number` (from 1). `poll` is called before each micro-batch; what it throws leaves the
-  /// weights as they are. `stop` tells the other ranks that this one wants to stop. Where the gradient's norm
-  /// is not finite, or there is no token, nothing is changed either, and the report says so. Collective.
-  /// Waits for the device once.
+  /// Update number `number` (from 1). `poll` is called before each micro-batch. Where it throws on a rank, or
+  /// a micro-batch does, all ranks throw, like Agreement::meet, and nothing is changed. Nor is it where the
+  /// gradient's norm is not finite, or there is no token, and the report says so. Collective. Waits for the
+  /// device once.
   template <class Poll>
-  UpdateReport update(
-      std::uint64_t number, double learning_rate, const Poll& poll,
-      const std::function<bool()>& stop = [] { return false; }) {
+  UpdateReport update(std::uint64_t number, double learning_rate, const Poll& poll) {
     D& device = model_.device();
     gradients_.fill_zero();
     totals_.clear();
-    for (std::uint64_t micro = 0; micro < settings_.micro_batches; ++micro) {
-      poll();
-      const std::uint64_t position =
-          sync_.placement().position((number - 1) * settings_.micro_batches + micro);
-      model_.accumulate_gradients(
-          batcher_.batch(position),
-          {model_.config().dropout, settings_.seed, static_cast<std::uint32_t>(position)}, gradients_,
-          totals_);
-    }
-    statistics_.assign(totals_, stop());
+    const std::exception_ptr problem = accumulate(number, poll);
+    if (agreement_.is_alone()) agreement_.meet(problem);
+    statistics_.assign(totals_, problem != nullptr);
     sync_.all_reduce(gradients_);
     sync_.all_reduce(statistics_.sums());
     optim::accumulate_square_norms(device, gradients_, counted_, scratch_, statistics_.squares());
@@ -76,16 +71,39 @@ class Updates {
     optim::clip_scale(device, statistics_.tokens(), statistics_.token_counts(), statistics_.squares(),
                       statistics_.square_count(), settings_.clip_norm, statistics_.gradient_scale());
     state_.step(model_.weights(), gradients_, {number, learning_rate, statistics_.gradient_scale()});
-    return statistics_.read();
+    const UpdateReport report = statistics_.read();
+    if (report.interrupted > 0) agreement_.meet(problem);
+    return report;
   }
 
  private:
+  /// The gradient of this rank's micro-batches. Returns what ended them early: the other ranks wait for this
+  /// one in the sums.
+  template <class Poll>
+  std::exception_ptr accumulate(std::uint64_t number, const Poll& poll) {
+    try {
+      for (std::uint64_t micro = 0; micro < settings_.micro_batches; ++micro) {
+        poll();
+        const std::uint64_t position =
+            sync_.placement().position((number - 1) * settings_.micro_batches + micro);
+        model_.accumulate_gradients(
+            batcher_.batch(position),
+            {model_.config().dropout, settings_.seed, static_cast<std::uint32_t>(position)}, gradients_,
+            totals_);
+      }
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
+  }
+
   TrainableModel<D, P>& model_;
   const data::TrainBatcher& batcher_;
   GradientSync<Comm> sync_;
   UpdateSettings settings_;
   GradientArena<D, P> gradients_;
   State state_;
+  comm::Agreement<D, Comm> agreement_;
   LossTotals<D> totals_;
   UpdateStatistics<D> statistics_;
   device::Array<D, gradient_t<P>> scratch_;
