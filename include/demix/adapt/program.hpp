@@ -108,8 +108,9 @@ class Run {
 
   std::size_t domain_index(const std::string& name) const {
     const auto found = std::find(base_.domains.begin(), base_.domains.end(), name);
-    require(found != base_.domains.end(), record_path().string(), ": its start '", name, "' is no domain of ",
-            options_.checkpoint.string());
+    require(
+        found != base_.domains.end(), [&] { return record_path(); }, ": its start '", name,
+        "' is no domain of ", options_.checkpoint);
     return static_cast<std::size_t>(found - base_.domains.begin());
   }
 
@@ -135,11 +136,12 @@ class Run {
       report(found);
       return found;
     }
-    require(!folder.latest_step(), folder.path().string(),
+    require(!folder.latest_step(), folder.path(),
             ": holds checkpoints of a run that is no adaptation (there is no adapt.json); use another "
             "--save-dir");
-    require(!std::filesystem::exists(joined_path()), joined_path().string(),
-            ": is of another adaptation (there is no adapt.json); use another --save-dir");
+    require(
+        !std::filesystem::exists(joined_path()), [&] { return joined_path(); },
+        ": is of another adaptation (there is no adapt.json); use another --save-dir");
     if (has_choice && record.start.empty()) {
       const auto& valid = data_.valid.front();
       std::fprintf(stderr, "estimating the posterior over %zu domains on the valid split of %s\n",
@@ -170,8 +172,8 @@ class Run {
     const auto joined = joined_path(), last = options_.settings.save_dir / "checkpoint_last";
     if (std::filesystem::exists(joined))
       return durable::PartialFolder::remove_abandoned(durable::partial(joined));
-    require(model_hash(options_.checkpoint, base_) == record_.hash, options_.checkpoint.string(),
-            ": has changed since the adaptation started; its experts do not belong to ", last.string(),
+    require(model_hash(options_.checkpoint, base_) == record_.hash, options_.checkpoint,
+            ": has changed since the adaptation started; its experts do not belong to ", last,
             ", which is complete: join it to the right ones with demix-experts add");
     std::vector<checkpoint::ExpertSource> experts;
     for (const auto& domain : base_.domains) experts.push_back({options_.checkpoint, domain, domain});

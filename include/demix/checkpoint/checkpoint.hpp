@@ -87,9 +87,10 @@ template <class Model>
 void require_matching(const Metadata& metadata, const Model& model) {
   require_domain_names(metadata.domains);
   const ModelConfig config = model.dictionary_config();
-  require(metadata.config.describe() == config.describe() && metadata.domains == model.domains(),
-          "checkpoint: the metadata are not the model's: ", metadata.config.describe(), " against ",
-          config.describe());
+  require(
+      metadata.config.describe() == config.describe() && metadata.domains == model.domains(),
+      "checkpoint: the metadata are not the model's: ", [&] { return metadata.config.describe(); },
+      " against ", [&] { return config.describe(); });
 }
 
 template <device::Device D, class T>
@@ -244,15 +245,17 @@ void load_shared(const std::filesystem::path& checkpoint, const Metadata& metada
   // These two may change from run to run; a learned table of positions is checked by its shape.
   expected.dropout = metadata.config.dropout;
   expected.tokens_per_sample = metadata.config.tokens_per_sample;
-  require(metadata.config.describe() == expected.describe(), path.string(), ": the checkpoint's model is\n  ",
-          metadata.config.describe(), "\nbut expected was\n  ", expected.describe());
+  require(
+      metadata.config.describe() == expected.describe(), path, ": the checkpoint's model is\n  ",
+      [&] { return metadata.config.describe(); }, "\nbut expected was\n  ",
+      [&] { return expected.describe(); });
   if (model.config().vocabulary > expected.vocabulary)
-    require(metadata.domains == model.domains(), path.string(),
+    require(metadata.domains == model.domains(), path,
             ": its domains are not the model's, or in another order; each has a token of its own");
 
   const auto file = hdf5::open_file(path);
   const auto experts = hdf5::read_attribute<std::uint64_t>(file, "experts");
-  require((experts > 0) == (model.layout().expert.size() > 0), path.string(), ": a model ",
+  require((experts > 0) == (model.layout().expert.size() > 0), path, ": a model ",
           experts ? "with" : "without", " experts, expected one ", experts ? "without" : "with",
           " (experiment '", metadata.experiment, "')");
   model.weights().assign(RegionId::shared(), [&](auto values) {
@@ -283,12 +286,12 @@ void load_values(const std::filesystem::path& checkpoint, Model& model) {
 /// The file of a checkpoint's training state. Throws Error when there is none, or one of another step.
 inline hdf5::Object open_state(const std::filesystem::path& checkpoint, const Metadata& metadata) {
   const auto path = state_file(checkpoint);
-  require(std::filesystem::is_regular_file(path), "cannot resume from ", checkpoint.string(),
+  require(std::filesystem::is_regular_file(path), "cannot resume from ", checkpoint,
           ": it has no state.h5; it can be evaluated, and a new run can start from it");
   auto file = hdf5::open_file(path);
   metadata_detail::require_version(file);
   const auto found = hdf5::read_attribute<std::uint64_t>(file, "step");
-  require(found == metadata.step, path.string(), ": the state of step ", found, ", but the model is of step ",
+  require(found == metadata.step, path, ": the state of step ", found, ", but the model is of step ",
           metadata.step);
   return file;
 }

@@ -20,7 +20,7 @@ struct Checkpoint {
 
   /// Throws Error for one without experts.
   void require_experts() const {
-    require(has_experts, path.string(), ": a ", metadata.experiment, " model has no experts");
+    require(has_experts, path, ": a ", metadata.experiment, " model has no experts");
   }
 
   std::filesystem::path path;

@@ -52,7 +52,7 @@ inline void require_version(const hdf5::Object& file) {
   const auto found = hdf5::read_attribute<std::uint64_t>(file, "format_version");
   require(found == format_version, file.name, ": format version ", found, ", but this program reads version ",
           format_version, "; it was written by demix ",
-          hdf5::read_attribute<std::string>(file, "demix_version"));
+          [&] { return hdf5::read_attribute<std::string>(file, "demix_version"); });
 }
 
 /// `experts` is the number of domains in a model with experts, else 0.
@@ -126,8 +126,8 @@ inline void write_expert(const hdf5::Object& file, const Metadata& metadata, con
 /// Opens an expert's file and throws Error unless it says that it belongs to `domain` of such a model.
 inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadata& metadata,
                                 const std::string& domain) {
-  require(std::filesystem::is_regular_file(path), path.string(), ": the file of the expert of domain '",
-          domain, "' is missing");
+  require(std::filesystem::is_regular_file(path), path, ": the file of the expert of domain '", domain,
+          "' is missing");
   auto file = hdf5::open_file(path);
   metadata_detail::require_version(file);
   const auto require_same = [&file](const char* name, const auto& found, const auto& expected) {
@@ -136,8 +136,9 @@ inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadat
   };
   const auto count = [&file](const char* name) { return hdf5::read_attribute<std::uint64_t>(file, name); };
   const auto text = [&file](const char* name) { return hdf5::read_attribute<std::string>(file, name); };
-  require(text("domain") == domain, file.name, ": the expert of domain '", text("domain"), "', expected '",
-          domain, "'");
+  require(
+      text("domain") == domain, file.name, ": the expert of domain '", [&] { return text("domain"); },
+      "', expected '", domain, "'");
   require_same("layers", count("layers"), metadata.config.layers);
   require_same("d_model", count("d_model"), metadata.config.d_model);
   require_same("d_ffn", count("d_ffn"), metadata.config.d_ffn);
@@ -159,9 +160,9 @@ inline bool has_experts(const std::filesystem::path& checkpoint) {
 inline Metadata read_metadata(const std::filesystem::path& checkpoint) {
   const auto path = model_file(checkpoint);
   std::error_code ignored;
-  require(std::filesystem::is_directory(checkpoint, ignored), checkpoint.string(),
+  require(std::filesystem::is_directory(checkpoint, ignored), checkpoint,
           ": not a checkpoint, which is a directory");
-  require(std::filesystem::is_regular_file(path, ignored), checkpoint.string(),
+  require(std::filesystem::is_regular_file(path, ignored), checkpoint,
           ": not a checkpoint: it has no model.h5",
           std::filesystem::exists(checkpoint / "checkpoint_last", ignored)
               ? "; it is a folder of checkpoints, give one of them, such as its checkpoint_last"
@@ -170,16 +171,15 @@ inline Metadata read_metadata(const std::filesystem::path& checkpoint) {
   const auto metadata = metadata_detail::read(file);
   const auto experts = hdf5::read_attribute<std::uint64_t>(file, "experts");
   if (experts == 0) return metadata;
-  require(experts == metadata.domains.size(), path.string(), ": ", experts, " experts for ",
-          metadata.domains.size(), " domains");
+  require(experts == metadata.domains.size(), path, ": ", experts, " experts for ", metadata.domains.size(),
+          " domains");
   for (const auto& domain : metadata.domains) open_expert(expert_file(checkpoint, domain), metadata, domain);
   const std::set<std::string> known(metadata.domains.begin(), metadata.domains.end());
   for (const auto& entry : std::filesystem::directory_iterator(checkpoint / "experts", ignored)) {
     // Desktops (.DS_Store, ._law.h5), NFS (.nfs…) and editors leave hidden files; no domain's name is hidden.
     if (entry.path().filename().string().starts_with('.')) continue;
-    require(known.contains(entry.path().stem().string()) && entry.path().extension() == ".h5",
-            entry.path().string(), ": no domain of ", path.string(),
-            " has this expert; remove the file, or add the expert to the model");
+    require(known.contains(entry.path().stem().string()) && entry.path().extension() == ".h5", entry.path(),
+            ": no domain of ", path, " has this expert; remove the file, or add the expert to the model");
   }
   return metadata;
 }

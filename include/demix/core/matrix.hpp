@@ -38,16 +38,25 @@ struct Matrix {
   }
 };
 
+/// The shape of a matrix, written as [rows, cols].
+struct Shape {
+  std::size_t rows, cols;
+
+  friend std::ostream& operator<<(std::ostream& out, Shape shape) {
+    return out << "[" << shape.rows << ", " << shape.cols << "]";
+  }
+};
+
 template <class T>
-std::string shape_of(const Matrix<T>& m) {
-  return concat("[", m.rows, ", ", m.cols, "]");
+Shape shape_of(const Matrix<T>& m) {
+  return {m.rows, m.cols};
 }
 
 /// Throws Error with both shapes unless `m` is [rows, cols].
 template <class T>
 void require_shape(const char* what, const Matrix<T>& m, std::size_t rows, std::size_t cols) {
-  require(m.rows == rows && m.cols == cols, what, " has shape ", shape_of(m), ", expected [", rows, ", ",
-          cols, "]");
+  require(m.rows == rows && m.cols == cols, what, " has shape ", shape_of(m), ", expected ",
+          Shape{rows, cols});
 }
 
 }  // namespace demix

@@ -28,8 +28,9 @@ class TokenFile {
   /// Error for files that are damaged, cut short or of another kind, and for documents that do not lie back
   /// to back in order, which reading as a stream relies on.
   TokenFile(const std::filesystem::path& prefix, std::size_t vocabulary_size)
-      : index_(indexed_format::with_suffix(prefix, ".idx")),
-        bin_(indexed_format::with_suffix(prefix, ".bin")),
+      : path_(indexed_format::with_suffix(prefix, ".bin")),
+        index_(indexed_format::with_suffix(prefix, ".idx")),
+        bin_(path_),
         index_size_(index_.size()),
         bin_size_(bin_.size()),
         vocabulary_size_(vocabulary_size) {
@@ -38,7 +39,7 @@ class TokenFile {
   }
 
   /// Of the .bin file.
-  std::filesystem::path path() const { return bin_.name(); }
+  const std::filesystem::path& path() const { return path_; }
   std::size_t tokens() const { return bin_size_ / width_; }
   std::size_t documents() const { return documents_; }
 
@@ -175,6 +176,7 @@ class TokenFile {
     }
   }
 
+  std::filesystem::path path_;
   InputFile index_, bin_;
   std::size_t index_size_, bin_size_;  // when they were opened
   std::size_t vocabulary_size_;

@@ -84,7 +84,7 @@ inline TokenizerJson read(const nlohmann::json& json, const std::string& name) {
 /// adds to the model's are left out: nothing in text is special.
 inline TokenizerJson read_tokenizer_json(const std::filesystem::path& path) {
   std::ifstream in(path);
-  require(in.good(), "cannot open '", path.string(), "'");
+  require(in.good(), "cannot open '", path, "'");
   const auto json = nlohmann::json::parse(in, nullptr, false);
   try {
     return tokenizer_json_detail::read(json, path.string());

@@ -23,7 +23,7 @@ auto with_type(const checkpoint::Metadata& metadata, const std::filesystem::path
   const auto& name = metadata.experiment;
   if (name == "demix") return call.template operator()<DEMixModel<D, Fp32, A>>();
   if (name == "domain_token") return call.template operator()<DomainTokenModel<D, Fp32, A>>();
-  require(name == "dense" || name == "unbalanced", path.string(), ": experiment '", name,
+  require(name == "dense" || name == "unbalanced", path, ": experiment '", name,
           "' is not one of dense, unbalanced, domain_token, demix; a model type of your own needs a program "
           "of its own");
   return call.template operator()<DenseModel<D, Fp32, A>>();

@@ -29,8 +29,8 @@ struct Experiment {
 /// Throws Error when a run's folder would lie among the domains of its data-bin.
 inline void require_outside_data(const std::filesystem::path& save_dir,
                                  const std::filesystem::path& data_bin) {
-  require(!lies_in(save_dir, data_bin), "--save-dir ", save_dir.string(), ": lies in the data-bin ",
-          data_bin.string(), ", which must stay as it is; choose another place");
+  require(!lies_in(save_dir, data_bin), "--save-dir ", save_dir, ": lies in the data-bin ", data_bin,
+          ", which must stay as it is; choose another place");
 }
 
 /// The text of domains in blocks of `block_length` tokens; the first is the model's domain `first`.

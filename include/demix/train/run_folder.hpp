@@ -61,7 +61,7 @@ class RunFolder {
     const auto path = folder_.path_of(*latest);
     const auto found = checkpoint::read_metadata(path), expected = metadata(*latest);
     const auto require_same = [&](const char* what, const std::string& there, const std::string& here) {
-      require(there == here, "cannot continue from ", path.string(), ": its ", what, " is\n  ", there,
+      require(there == here, "cannot continue from ", path, ": its ", what, " is\n  ", there,
               "\nbut this run's is\n  ", here,
               "\nUse another --save-dir, or the options that started that run");
     };
