@@ -142,7 +142,9 @@ template <class T>
 struct BiasBackward : Buffers<T> {
   static constexpr double bytes = 4;
   using Buffers<T>::Buffers;
-  void run() { ops::bias_backward(this->cpu, this->matrix(this->a), this->row(this->shift), this->scratch); }
+  void run() {
+    ops::bias_backward<T>(this->cpu, this->matrix(this->a), this->row(this->shift), this->scratch);
+  }
   const std::vector<T>& result() { return this->shift; }
 };
 
@@ -151,8 +153,9 @@ struct SumOfSquares : Buffers<T> {
   static constexpr double bytes = 4;
   using Buffers<T>::Buffers;
   void run() {
-    this->shift[0] =
-        static_cast<T>(ops::sum_of_squares(this->cpu, std::span<const T>(this->a), this->scratch));
+    double sum = 0;
+    ops::accumulate_sum_of_squares(this->cpu, std::span<const T>(this->a), this->scratch, &sum);
+    this->shift[0] = static_cast<T>(sum);
   }
   const std::vector<T>& result() { return this->shift; }
 };
@@ -164,11 +167,12 @@ struct AdamStep : Buffers<T> {
   void run() {
     const std::size_t n = this->a.size();
     this->cpu.rows(ceil_div(n, optim::adam_chunk),
-                   optim::AdamUpdate<T>{this->c.data(), this->a.data(), this->b.data(), v.data(), n, T(0.1),
-                                        T(0.05), T(1e-7), T(1e-4), T(5e-4), T(1), T(1)});
+                   optim::AdamUpdate<T, T>{this->c.data(), this->a.data(), this->b.data(), v.data(), n,
+                                           T(0.1), T(0.05), T(1e-7), T(1e-4), T(5e-4), T(1), &scale});
   }
   const std::vector<T>& result() { return this->c; }
   std::vector<T> v;
+  double scale = 1;
 };
 
 template <template <class> class Case>
