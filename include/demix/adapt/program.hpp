@@ -131,7 +131,7 @@ class Run {
     const FileLock lock(folder.path() / ".lock", folder.path());
     const auto path = record_path();
     if (std::filesystem::exists(path)) {
-      const auto found = read_record(path);
+      auto found = read_record(path);
       require_same_adaptation(path, found, record);
       report(found);
       return found;

@@ -168,7 +168,7 @@ inline Metadata read_metadata(const std::filesystem::path& checkpoint) {
               ? "; it is a folder of checkpoints, give one of them, such as its checkpoint_last"
               : "");
   const auto file = hdf5::open_file(path);
-  const auto metadata = metadata_detail::read(file);
+  auto metadata = metadata_detail::read(file);
   const auto experts = hdf5::read_attribute<std::uint64_t>(file, "experts");
   if (experts == 0) return metadata;
   require(experts == metadata.domains.size(), path, ": ", experts, " experts for ", metadata.domains.size(),

@@ -21,7 +21,7 @@ struct Matrix {
   Matrix(T* data_, std::size_t rows_, std::size_t cols_, std::size_t stride_)
       : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
   /// A mutable view converts to a read-only one.
-  template <class U>
+  template <class U>  // NOLINTNEXTLINE(google-explicit-constructor): a conversion that loses nothing
   requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>) Matrix(const Matrix<U>& other)
       : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 

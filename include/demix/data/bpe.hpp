@@ -137,7 +137,7 @@ class BytePairEncoding {
     for (const auto& [symbol, value] : json.items()) {
       require(
           value.is_number_unsigned() && value.get<std::uint64_t>() <= largest_id, path, ": the id of '",
-          symbol, "' is ", [&] { return value.is_number() ? value.dump() : value.type_name(); },
+          symbol, "' is ", [&value = value] { return value.is_number() ? value.dump() : value.type_name(); },
           ", expected a number from 0 to ", largest_id);
       const auto id = value.get<BpeId>();
       if (id >= bytes_.size()) bytes_.resize(id + 1);

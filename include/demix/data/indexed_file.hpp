@@ -65,6 +65,7 @@ class TokenFile {
         for (std::size_t i = 0; i < n; ++i) {
           // A negative id becomes a huge one.
           all_valid &= static_cast<std::uint64_t>(static_cast<std::int64_t>(ids[i])) < vocabulary_size_;
+          // NOLINTNEXTLINE(bugprone-signed-char-misuse): an element of 8 bits is a number, no character
           out[begin + i] = static_cast<Token>(ids[i]);
         }
         if (!all_valid) fail_at_invalid_id(std::span<const Element>(ids, n), first + begin);
@@ -169,6 +170,7 @@ class TokenFile {
   template <class Element>
   void fail_at_invalid_id(std::span<const Element> ids, std::size_t first) const {
     for (std::size_t i = 0; i < ids.size(); ++i) {
+      // NOLINTNEXTLINE(bugprone-signed-char-misuse): likewise
       const auto value = static_cast<std::int64_t>(ids[i]);
       require(static_cast<std::uint64_t>(value) < vocabulary_size_, bin_.name(), ": token ", first + i,
               " is id ", value, ", outside the vocabulary of ", vocabulary_size_,

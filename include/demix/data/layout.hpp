@@ -56,7 +56,7 @@ inline std::vector<std::string> list_domains(const std::filesystem::path& data_b
 inline std::filesystem::path split_prefix(const std::filesystem::path& data_bin, const std::string& domain,
                                           const std::string& split) {
   require_one_of("split", split, {"train", "valid", "test"});
-  const auto prefix = data_bin / domain / split_file_name(domain, split);
+  auto prefix = data_bin / domain / split_file_name(domain, split);
   const auto index = indexed_format::with_suffix(prefix, ".idx");
   if (!std::filesystem::exists(index)) {
     std::string known;

@@ -372,9 +372,9 @@ class Preparation {
     std::vector<std::string> entries;
     for (const auto& domain : summaries) entries.push_back(domain.name);
     for (const char* name : {"encoder.json", "vocab.bpe"})
-      if (!adds_ || !std::filesystem::exists(settings_.output / name)) entries.push_back(name);
-    entries.push_back("summary.json");
-    if (!adds_) entries.push_back("dict.txt");
+      if (!adds_ || !std::filesystem::exists(settings_.output / name)) entries.emplace_back(name);
+    entries.emplace_back("summary.json");
+    if (!adds_) entries.emplace_back("dict.txt");
     staging_.publish(entries);
   }
 

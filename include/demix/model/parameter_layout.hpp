@@ -99,6 +99,7 @@ struct ParameterLayout {
 /// Names one region.
 class RegionId {
  public:
+  // NOLINTNEXTLINE(google-explicit-constructor): an expert's name is the name of its region
   constexpr RegionId(ExpertId expert) : number_(static_cast<std::int32_t>(expert)) {}
   static constexpr RegionId shared() { return RegionId(ExpertId(-1)); }
 
