@@ -6,19 +6,23 @@ using namespace demix;
 
 namespace {
 
-struct FloatWithDoubleMaster {
+struct Named {
+  static constexpr const char* name = "a test's";
+};
+struct FloatWithDoubleMaster : Named {
   using compute_type = float;
   using master_type = double;
-  static constexpr const char* name = "fp32 with fp64 master";
 };
-struct WithoutMaster {
+struct WithoutMaster : Named {
   using compute_type = float;
-  static constexpr const char* name = "no master type";
 };
-struct OfIntegers {
+struct WithoutSums : Named {
   using compute_type = int;
   using master_type = int;
-  static constexpr const char* name = "no type for sums";
+};
+struct WithoutName {
+  using compute_type = float;
+  using master_type = float;
 };
 
 }  // namespace
@@ -27,7 +31,7 @@ BOOST_AUTO_TEST_SUITE(precision)
 
 BOOST_AUTO_TEST_CASE(three_types_of_a_policy) {
   static_assert(Precision<FloatWithDoubleMaster>);
-  static_assert(!Precision<WithoutMaster> && !Precision<OfIntegers> && !Precision<float>);
+  static_assert(!Precision<WithoutMaster> && !Precision<WithoutSums> && !Precision<WithoutName>);
   static_assert(std::same_as<compute_t<FloatWithDoubleMaster>, float>);
   static_assert(std::same_as<gradient_t<FloatWithDoubleMaster>, float>);
   static_assert(std::same_as<master_t<FloatWithDoubleMaster>, double>);
