@@ -43,6 +43,11 @@ readonly TEST_PACKAGES=(
   "libclang-rt-dev|fuzz tests (sanitizers)"
   "libomp-dev|fuzz tests (OpenMP of clang)"
 )
+# Versions that a test pins. Other distributions have other ones, or headers that these do not understand.
+readonly PINNED_PACKAGES=(
+  "clang-format-14|test of the format"
+  "clang-tidy-14|test of what clang-tidy finds"
+)
 readonly MIN_CMAKE=3.25
 
 note() { printf 'install_dependencies: %s\n' "$*"; }
@@ -50,6 +55,14 @@ fail() { printf 'install_dependencies: error: %s\n' "$*" >&2; exit 1; }
 
 is_installed() {
   [[ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" == installed ]]
+}
+
+# True where clang 14 is the distribution's own.
+has_clang_14() {
+  local system
+  # shellcheck source=/dev/null
+  system=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${VERSION_ID:-}") || true
+  [[ $system == "debian 12" || $system == "ubuntu 22.04" ]]
 }
 
 # True when version $1 is at least version $2.
@@ -83,7 +96,14 @@ TEXT
 check_only=false
 for argument in "$@"; do
   case "$argument" in
-    --tests) packages+=("${TEST_PACKAGES[@]}") ;;
+    --tests)
+      packages+=("${TEST_PACKAGES[@]}")
+      if has_clang_14; then
+        packages+=("${PINNED_PACKAGES[@]}")
+      else
+        note "the tests format and tidy need clang 14, the one of Debian 12 and Ubuntu 22.04: they will be skipped"
+      fi
+      ;;
     --check) check_only=true ;;
     --help | -h) usage; exit 0 ;;
     *) printf 'install_dependencies: error: unknown option "%s"\n' "$argument" >&2; usage >&2; exit 2 ;;

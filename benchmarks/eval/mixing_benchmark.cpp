@@ -22,8 +22,9 @@ int run(int argc, char** argv) {
   ModelConfig config = architecture("transformer_lm_gpt3_small");
   std::size_t expert_count = 0, sequences = 0;
   int tries = 0;
-  program::CommandLine line{"benchmark_mixing [options]", "Times scoring by the experts of a DEMix gelu model.",
-                   "benchmark_mixing --experts 8 --layers 4 --d-model 192 --heads 6"};
+  program::CommandLine line{"benchmark_mixing [options]",
+                            "Times scoring by the experts of a DEMix gelu model.",
+                            "benchmark_mixing --experts 8 --layers 4 --d-model 192 --heads 6"};
   line.options.add_options()("experts", count(expert_count, 1)->default_value(8), "E")(
       "layers", count(config.layers, 1)->default_value(4), "blocks")(
       "d-model", count(config.d_model, 1)->default_value(192), "width")(
@@ -31,7 +32,8 @@ int run(int argc, char** argv) {
       "vocabulary", count(config.vocabulary, 1)->default_value(4096), "tokens of the dictionary")(
       "tokens-per-sample", count(config.tokens_per_sample, 1)->default_value(128), "length of a sequence")(
       "sequences", count(sequences, 1)->default_value(16), "sequences of a batch")(
-      "tries", program::option::whole(tries, 1, 1000000)->default_value(5), "the fastest of so many is taken");
+      "tries", program::option::whole(tries, 1, 1000000)->default_value(5),
+      "the fastest of so many is taken");
   boost::program_options::variables_map values;
   if (!line.parse(argc, argv, values)) return 0;
   config.d_ffn = 4 * config.d_model;

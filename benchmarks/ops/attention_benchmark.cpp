@@ -4,10 +4,12 @@
 //   benchmark_attention
 
 #include "axes.hpp"
-#include "demix/ops/attention.hpp"
+#include "demix/ops/attention_cpu.hpp"
 
 namespace demix::benchmarks {
 namespace {
+
+using Op = ops::Attention<device::Cpu>;
 
 template <class T>
 struct Attention {
@@ -20,10 +22,9 @@ struct Attention {
         logsumexp(shape.rows() * shape.heads),
         scratch(cpu) {}
 
-  void forward() { ops::causal_attention(cpu, shape, wide(qkv), narrow(out), lse(), scratch); }
+  void forward() { Op::forward<T>(cpu, shape, wide(qkv), narrow(out), lse(), scratch); }
   void backward() {
-    ops::causal_attention_backward(cpu, shape, narrow(dout), wide(qkv), narrow(out), lse(), wide(dqkv),
-                                   scratch);
+    Op::backward<T>(cpu, shape, narrow(dout), wide(qkv), narrow(out), lse(), wide(dqkv), scratch);
   }
 
   Matrix<T> wide(std::vector<T>& v) { return {v.data(), shape.rows(), 3 * shape.width()}; }

@@ -45,7 +45,7 @@ void linear(benchmark::State& state) {
   const auto run = [&] {
     if constexpr (pass == Pass::forward) ops::linear(cpu, x, w, y);
     if constexpr (pass == Pass::input) ops::linear_backward_input(cpu, y, w, x);
-    if constexpr (pass == Pass::weight) ops::linear_backward_weight(cpu, y, x, w);
+    if constexpr (pass == Pass::weight) ops::linear_backward_weight<float>(cpu, y, x, w);
   };
   if (pass == Pass::weight) std::fill(w_values.begin(), w_values.end(), 0.0f);
   run();

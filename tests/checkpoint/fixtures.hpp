@@ -128,9 +128,9 @@ inline void write_bytes(const fs::path& path, const std::string& bytes) {
 template <class F>
 void tamper(const fs::path& path, F f) {
   const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
-  require(file >= 0, "cannot tamper with ", path.string());
+  require(file >= 0, "cannot tamper with ", path);
   f(file);
-  require(H5Fclose(file) >= 0, "cannot close ", path.string());
+  require(H5Fclose(file) >= 0, "cannot close ", path);
 }
 
 inline void set_integer(const fs::path& path, const char* name, std::uint64_t value) {

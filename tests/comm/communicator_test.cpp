@@ -4,13 +4,10 @@
 
 #include "comm/conformance.hpp"
 #include "comm/threads.hpp"
-#include "demix/comm/self.hpp"
 
 using namespace demix;
 
 BOOST_AUTO_TEST_SUITE(communicator)
-
-BOOST_AUTO_TEST_CASE(self) { testing::communicator_conformance(comm::Self()); }
 
 BOOST_AUTO_TEST_CASE(threads) {
   for (const int ranks : {1, 2, 3, 4, 8})

@@ -1,5 +1,6 @@
 #include "demix/core/matrix.hpp"
 
+#include "allocations.hpp"
 #include "testing.hpp"
 
 using namespace demix;
@@ -39,7 +40,7 @@ BOOST_AUTO_TEST_CASE(mutable_views_become_read_only_ones_and_never_the_other_way
 BOOST_AUTO_TEST_CASE(errors_name_both_shapes) {
   float memory[6];
   const Matrix<float> m(memory, 2, 3);
-  require_shape("x", m, 2, 3);
+  BOOST_TEST(testing::allocations_of([&] { require_shape("x", m, 2, 3); }) == 0u);
   BOOST_CHECK_EXCEPTION(require_shape("x", m, 3, 2), Error, [](const Error& error) {
     return error.what() == std::string("x has shape [2, 3], expected [3, 2]");
   });

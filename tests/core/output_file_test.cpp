@@ -55,7 +55,7 @@ BOOST_FIXTURE_TEST_CASE(a_place_that_cannot_be_written_is_known_at_once, Tempora
                  {"--json: cannot create '" + (path / "none" / "x").string() + "'", "No such file"});
   check_mentions(error_of([&] { OutputFile file(path); }), {"Is a directory"});
   check_mentions(error_of([&] { OutputFile(path / "new" / ""); }), {"Is a directory"});
-  check_mentions(error_of([&] { OutputFile(fs::path()); }), {"No such file"});
+  check_mentions(error_of([&] { OutputFile{fs::path()}; }), {"No such file"});
   check_mentions(error_of([&] { OutputFile("/dev/fd/999"); }), {"/dev/fd/999", "Bad file descriptor"});
   BOOST_TEST(fs::is_empty(path));
 }

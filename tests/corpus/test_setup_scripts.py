@@ -1,5 +1,6 @@
 """cmake/install_dependencies.sh and tests/run.sh with stand-ins for the system's tools."""
 
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -87,6 +88,18 @@ class InstallDependencies(Scripts):
         self.assertEqual(self.install()[1], [])
         log = self.install("--tests")[1]
         self.assertEqual(log[1:], ["apt-get install -y -qq --no-install-recommends clang"])
+
+    def test_pinned_tools_come_where_the_distribution_has_them_as_its_own(self):
+        (self.root / "missing/clang-tidy-14").touch()
+        self.tool("id", "echo 0")
+        self.assertEqual(self.install()[1], [])
+        done, log = self.install("--tests")
+        system = platform.freedesktop_os_release()
+        if (system["ID"], system.get("VERSION_ID")) in {("debian", "12"), ("ubuntu", "22.04")}:
+            self.assertEqual(log[1:], ["apt-get install -y -qq --no-install-recommends clang-tidy-14"])
+        else:
+            self.assertEqual(log, [])
+            self.assertIn("format and tidy need clang 14", done.stdout)
 
     def test_neither_root_nor_sudo(self):
         (self.root / "missing/ccache").touch()

@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "allocations.hpp"
 #include "data/support.hpp"
 
 using namespace demix;
@@ -65,6 +66,16 @@ BOOST_FIXTURE_TEST_CASE(any_length_equals_the_stream, TemporaryFolder) {
       }
     }
   }
+}
+
+BOOST_FIXTURE_TEST_CASE(a_block_is_filled_without_the_heap, TemporaryFolder) {
+  const auto prefix = path / std::string(100, 'x');
+  write_documents(prefix, random_documents(200, 300, 1000, 3), 1000);
+  const auto dataset = open(prefix, 32);
+  std::vector<Token> source(32), target(32);
+  BOOST_TEST(testing::allocations_of([&] {
+               for (std::size_t b = 0; b < dataset.blocks(); ++b) dataset.fill(b, source, target);
+             }) == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(wrong_requests_are_refused, TemporaryFolder) {

@@ -117,7 +117,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(forward_and_backward_against_finite_differences, A
     ops::activation_backward<A>(cpu, Matrix<double>(pre.data(), rows, cols),
                                 Matrix<double>(gradient.data(), rows, cols));
     const auto numeric = finite_differences(
-        x, [&] { return weighted_sum(forward<A>(rows, cols, x, bias, ignored), weights); });
+        x, [&, n = rows, c = cols] { return weighted_sum(forward<A>(n, c, x, bias, ignored), weights); });
     DEMIX_CHECK_CLOSE(gradient, numeric, Tolerance<double>::finite_difference);
 
     std::vector<float> pre_float;

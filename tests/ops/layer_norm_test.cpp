@@ -100,7 +100,9 @@ BOOST_AUTO_TEST_CASE(backward_against_finite_differences) {
   for (const auto& [rows, cols] : {std::pair{1u, 3u}, {3u, 7u}, {35u, 5u}}) {
     auto x = random_values(rows * cols, 1), gamma = random_values(cols, 2), beta = random_values(cols, 3);
     const auto dy = random_values(rows * cols, 4);
-    const auto loss = [&] { return weighted_sum(Norm<double>(rows, cols, x, gamma, beta).y, dy); };
+    const auto loss = [&, n = rows, c = cols] {
+      return weighted_sum(Norm<double>(n, c, x, gamma, beta).y, dy);
+    };
     const auto g = Norm<double>(rows, cols, x, gamma, beta).backward(dy, 0);
     DEMIX_CHECK_CLOSE(g.dx, finite_differences(x, loss), Tolerance<double>::finite_difference);
     DEMIX_CHECK_CLOSE(g.dgamma, finite_differences(gamma, loss), Tolerance<double>::finite_difference);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "comm/threads.hpp"
+#include "eval/fake_scorer.hpp"
 #include "train/run_setting.hpp"
 
 namespace demix::test {
@@ -20,9 +21,9 @@ class Faulty final : public train::TrainableModel<typename Model::DeviceType, ty
   using P = typename Model::PrecisionType;
 
   /// `before(what, text)` is called before the calls "weights", with no text, "accumulate_gradients" and
-  /// "scorer", with no text.
+  /// "token_losses".
   Faulty(Model& model, std::function<void(const std::string&, const Batch&)> before)
-      : model_(model), scorer_(model.session()), before_(std::move(before)) {}
+      : model_(model), before_(std::move(before)), scorer_(*this) {}
   D& device() const override { return model_.device(); }
   Weights<D, P>& weights() override {
     before_("weights", {});
@@ -37,15 +38,26 @@ class Faulty final : public train::TrainableModel<typename Model::DeviceType, ty
     before_("accumulate_gradients", batch);
     model_.accumulate_gradients(batch, dropout, gradients, totals);
   }
-  eval::Scorer& scorer() override {
-    before_("scorer", {});
-    return scorer_;
-  }
+  eval::Scorer& scorer() override { return scorer_; }
 
  private:
+  class HeardScorer final : public FakeScorer {
+   public:
+    explicit HeardScorer(Faulty& of) : FakeScorer(of.domains(), of.model_.text_length()), of_(of) {}
+    using FakeScorer::token_losses;
+    std::vector<double> token_losses(const Batch& batch) override {
+      of_.before_("token_losses", batch);
+      const auto losses = of_.model_.token_losses(batch);
+      return {losses.begin(), losses.end()};
+    }
+
+   private:
+    Faulty& of_;
+  };
+
   Model& model_;
-  eval::SessionScorer<typename Model::Network> scorer_;
   std::function<void(const std::string&, const Batch&)> before_;
+  HeardScorer scorer_;
 };
 
 /// What happens on a rank: poll(rank) at every poll, before(rank, call) in the model; both may throw.

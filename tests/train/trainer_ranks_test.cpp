@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE(a_failure_on_one_rank_ends_all) {
 
 BOOST_AUTO_TEST_CASE(a_model_that_fails_on_one_rank_ends_all) {
   const RunSetting setting(four);
-  for (const char* call : {"accumulate_gradients", "scorer"}) {
+  for (const char* call : {"accumulate_gradients", "token_losses"}) {
     Events events;
     events.before = [&](int rank, const std::string& what) {
       require(rank != 2 || what != call, "no memory");

@@ -75,8 +75,8 @@ class Adaptation {
       durable::PartialFolder::remove_abandoned(durable::partial(joined()));
       return 0;
     }
-    require(model_hash(settings_.checkpoint, base_) == record_.hash, settings_.checkpoint.string(),
-            ": has changed since the adaptation started; its experts do not belong to ", last.string(),
+    require(model_hash(settings_.checkpoint, base_) == record_.hash, settings_.checkpoint,
+            ": has changed since the adaptation started; its experts do not belong to ", last,
             ", which is complete: join it to the right ones with demix-experts add");
     std::vector<checkpoint::ExpertSource> experts;
     for (const auto& domain : base_.domains) experts.push_back({settings_.checkpoint, domain, domain});
@@ -105,8 +105,9 @@ class Adaptation {
 
   std::size_t domain_index(const std::string& name) const {
     const auto found = std::find(base_.domains.begin(), base_.domains.end(), name);
-    require(found != base_.domains.end(), record_path().string(), ": its start '", name, "' is no domain of ",
-            settings_.checkpoint.string());
+    require(
+        found != base_.domains.end(), [&] { return record_path().string(); }, ": its start '", name,
+        "' is no domain of ", settings_.checkpoint);
     return static_cast<std::size_t>(found - base_.domains.begin());
   }
 
@@ -130,11 +131,12 @@ class Adaptation {
       require_same_adaptation(path, found, record);
       return found;
     }
-    require(!folder.latest_step(), folder.path().string(),
+    require(!folder.latest_step(), folder.path(),
             ": holds checkpoints of a run that is no adaptation (there is no adapt.json); use another "
             "--save-dir");
-    require(!std::filesystem::exists(joined()), joined().string(),
-            ": is of another adaptation (there is no adapt.json); use another --save-dir");
+    require(
+        !std::filesystem::exists(joined()), [&] { return joined().string(); },
+        ": is of another adaptation (there is no adapt.json); use another --save-dir");
     if (has_choice && record.start.empty()) {
       on_choice();
       const auto& valid = data_.valid.front();

@@ -54,7 +54,7 @@ inline void write_record(const std::filesystem::path& path, const Record& record
 /// Throws Error for a file that is not what write_record writes.
 inline Record read_record(const std::filesystem::path& path) {
   std::ifstream in(path);
-  require(in.good(), "cannot open '", path.string(), "'");
+  require(in.good(), "cannot open '", path, "'");
   try {
     const auto json = nlohmann::ordered_json::parse(in);
     Record record;
@@ -79,9 +79,10 @@ inline Record read_record(const std::filesystem::path& path) {
 inline void require_same_adaptation(const std::filesystem::path& path, const Record& found,
                                     const Record& wanted) {
   const auto require_same = [&](const char* what, const std::string& there, const std::string& here) {
-    require(there == here, "cannot continue in ", path.parent_path().string(), ": its ", what, " is '", there,
-            "', but this run's is '", here,
-            "'; use another --save-dir, or the options that started that run");
+    require(
+        there == here, "cannot continue in ", [&] { return path.parent_path(); }, ": its ", what, " is '",
+        there, "', but this run's is '", here,
+        "'; use another --save-dir, or the options that started that run");
   };
   require_same("domain", found.domain, wanted.domain);
   require_same("mode", found.mode, wanted.mode);

@@ -27,9 +27,10 @@ template <class Model>
 void require_matching(const Metadata& metadata, const Model& model) {
   require_domain_names(metadata.domains);
   const ModelConfig config = model.dictionary_config();
-  require(metadata.config.describe() == config.describe() && metadata.domains == model.domains(),
-          "checkpoint: the metadata are not the model's: ", metadata.config.describe(), " against ",
-          config.describe());
+  require(
+      metadata.config.describe() == config.describe() && metadata.domains == model.domains(),
+      "checkpoint: the metadata are not the model's: ", [&] { return metadata.config.describe(); },
+      " against ", [&] { return config.describe(); });
 }
 
 /// Throws Error on all ranks unless each region of the model has one rank that writes it. Collective.
@@ -41,10 +42,13 @@ void require_one_writer_each(Model& model, Ranks& ranks, const comm::Placement& 
     if (placement.speaks_for(region)) ++writers[region.is_shared() ? 0 : 1 + index(region.expert())];
   ranks.sum(writers);
   for (std::size_t r = 0; r < writers.size(); ++r)
-    require(writers[r] == 1, "checkpoint: ",
-            r == 0 ? std::string("the shared parameters")
-                   : "the expert of domain '" + model.domains()[r - 1] + "'",
-            " would be written by ", writers[r], " ranks, expected one");
+    require(
+        writers[r] == 1, "checkpoint: ",
+        [&] {
+          return r == 0 ? std::string("the shared parameters")
+                        : "the expert of domain '" + model.domains()[r - 1] + "'";
+        },
+        " would be written by ", writers[r], " ranks, expected one");
 }
 
 inline void make_directory(const std::filesystem::path& path) {
@@ -187,8 +191,10 @@ void load_shared(const Checkpoint& from, Model& model) {
   // These two may change from run to run; a learned table of positions is checked by its shape.
   expected.dropout = metadata.config.dropout;
   expected.tokens_per_sample = metadata.config.tokens_per_sample;
-  require(metadata.config.describe() == expected.describe(), name, ": the checkpoint's model is\n  ",
-          metadata.config.describe(), "\nbut expected was\n  ", expected.describe());
+  require(
+      metadata.config.describe() == expected.describe(), name, ": the checkpoint's model is\n  ",
+      [&] { return metadata.config.describe(); }, "\nbut expected was\n  ",
+      [&] { return expected.describe(); });
   if (model.config().vocabulary > expected.vocabulary)
     require(metadata.domains == model.domains(), name,
             ": its domains are not the model's, or in another order; each has a token of its own");

@@ -179,7 +179,7 @@ inline void add_experts(const std::filesystem::path& checkpoint, const std::vect
     other.require_experts();
     compose_detail::require_expert(other, source.domain);
     if (same_body.insert(other.path).second) require_same_body(base, other);
-    require(taken.insert(source.name).second, checkpoint.string(), ": it has an expert '", source.name,
+    require(taken.insert(source.name).second, checkpoint, ": it has an expert '", source.name,
             "' already; CHECKPOINT:", source.domain, "=NEW adds yours under another name");
     experts.push_back({other.path, source.domain, source.name});
   }

@@ -112,7 +112,7 @@ inline void require_shape(const Object& dataset, const Extent& expected) {
   std::string shape;
   for (const auto dim : dims) shape += concat(shape.empty() ? "" : ", ", dim);
   require(concat("[", shape, "]") == expected.text(), dataset.name, " has shape [", shape, "], expected ",
-          expected.text());
+          [&] { return expected.text(); });
 }
 
 }  // namespace detail

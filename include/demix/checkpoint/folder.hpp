@@ -55,7 +55,7 @@ class CheckpointFolder {
     const int writable = ::access(path_.c_str(), W_OK | X_OK);
     durable::check(std::error_code(writable == 0 ? 0 : errno, std::generic_category()), path_,
                    "write into this folder");
-    require(std::filesystem::is_directory(path_, code), path_.string(), ": not a folder");
+    require(std::filesystem::is_directory(path_, code), path_, ": not a folder");
   }
 
   const std::filesystem::path& path() const { return path_; }
@@ -84,13 +84,13 @@ class CheckpointFolder {
       const auto copy = path_ / name;
       std::error_code ignored;
       if (!std::filesystem::is_directory(std::filesystem::symlink_status(copy, ignored))) continue;
-      require(is_checkpoint(copy), copy.string(),
+      require(is_checkpoint(copy), copy,
               ": is a folder without a checkpoint, where a link to one belongs; move it away");
       const auto step = hdf5::read_attribute<std::uint64_t>(hdf5::open_file(model_file(copy)), "step");
       if (std::filesystem::exists(path_of(step))) {
-        require(folder_detail::holds_files_of(path_of(step), copy), copy.string(),
-                ": is a folder, not a link to ", path_of(step).string(),
-                ", and differs from it; move it away");
+        require(
+            folder_detail::holds_files_of(path_of(step), copy), copy, ": is a folder, not a link to ",
+            [&] { return path_of(step); }, ", and differs from it; move it away");
         remove(name);
       } else {
         durable::rename_new(copy, path_of(step));
@@ -102,8 +102,9 @@ class CheckpointFolder {
   /// Makes the link `link_name`, such as checkpoint_last, lead to the checkpoint of `step`, in one move from
   /// the one before. Throws Error when there is no such checkpoint.
   void point(const std::string& link_name, std::uint64_t step) {
-    require(std::filesystem::is_directory(path_of(step)), path_of(step).string(), ": no such checkpoint, so ",
-            link_name, " cannot lead to it");
+    require(
+        std::filesystem::is_directory(path_of(step)), [&] { return path_of(step); },
+        ": no such checkpoint, so ", link_name, " cannot lead to it");
     const auto link = path_ / link_name, partial = durable::partial(link);
     durable::remove_all(partial);
     std::error_code code;
@@ -124,7 +125,7 @@ class CheckpointFolder {
 
   /// Removes all checkpoints but the `n` newest, n > 0, and those that a link in the folder leads to.
   void keep_newest(std::size_t n) {
-    require(n > 0, path_.string(), ": cannot keep 0 checkpoints");
+    require(n > 0, path_, ": cannot keep 0 checkpoints");
     std::set<std::uint64_t> linked;
     for (const auto& name : entries())
       if (const auto step = step_of(name)) linked.insert(*step);

@@ -346,8 +346,9 @@ T read_attribute(const Object& object, const char* name) {
   const QuietErrors quiet;
   if constexpr (std::same_as<T, std::string>) {
     const auto values = read_strings(object, name);
-    require(values.size() == 1, detail::attribute_name(object, name), " holds ", values.size(),
-            " values, expected one");
+    require(
+        values.size() == 1, [&] { return detail::attribute_name(object, name); }, " holds ", values.size(),
+        " values, expected one");
     return values.front();
   } else {
     static_assert(std::same_as<T, float> || std::same_as<T, std::uint64_t>);

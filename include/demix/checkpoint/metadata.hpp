@@ -62,7 +62,7 @@ inline void require_version(const hdf5::Object& file) {
   const auto found = hdf5::read_attribute<std::uint64_t>(file, "format_version");
   require(found == format_version, file.name, ": format version ", found, ", but this program reads version ",
           format_version, "; it was written by demix ",
-          hdf5::read_attribute<std::string>(file, "demix_version"));
+          [&] { return hdf5::read_attribute<std::string>(file, "demix_version"); });
 }
 
 /// `experts` is the number of domains in a model with experts, else 0.
@@ -136,8 +136,8 @@ inline void write_expert(const hdf5::Object& file, const Metadata& metadata, con
 /// Opens an expert's file and throws Error unless it says that it belongs to `domain` of such a model.
 inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadata& metadata,
                                 const std::string& domain) {
-  require(std::filesystem::is_regular_file(path), path.string(), ": the file of the expert of domain '",
-          domain, "' is missing");
+  require(std::filesystem::is_regular_file(path), path, ": the file of the expert of domain '", domain,
+          "' is missing");
   auto file = hdf5::open_file(path);
   metadata_detail::require_version(file);
   const auto require_same = [&file](const char* name, const auto& found, const auto& expected) {
@@ -146,8 +146,9 @@ inline hdf5::Object open_expert(const std::filesystem::path& path, const Metadat
   };
   const auto count = [&file](const char* name) { return hdf5::read_attribute<std::uint64_t>(file, name); };
   const auto text = [&file](const char* name) { return hdf5::read_attribute<std::string>(file, name); };
-  require(text("domain") == domain, file.name, ": the expert of domain '", text("domain"), "', expected '",
-          domain, "'");
+  require(
+      text("domain") == domain, file.name, ": the expert of domain '", [&] { return text("domain"); },
+      "', expected '", domain, "'");
   require_same("layers", count("layers"), metadata.config.layers);
   require_same("d_model", count("d_model"), metadata.config.d_model);
   require_same("d_ffn", count("d_ffn"), metadata.config.d_ffn);
@@ -179,9 +180,8 @@ struct Checkpoint {
       // hidden.
       if (entry.path().filename().string().starts_with('.')) continue;
       const auto name = entry.path().stem().string();
-      require(known.contains(name) && entry.path().extension() == ".h5", entry.path().string(),
-              ": no domain of ", file.name,
-              " has this expert; remove the file, or add the expert to the model");
+      require(known.contains(name) && entry.path().extension() == ".h5", entry.path(), ": no domain of ",
+              file.name, " has this expert; remove the file, or add the expert to the model");
       missing.erase(name);
     }
     if (!missing.empty()) open_expert(*missing.begin());
@@ -189,16 +189,14 @@ struct Checkpoint {
 
   /// Throws Error for one without experts.
   void require_experts() const {
-    require(has_experts, path.string(), ": a ", metadata.experiment, " model has no experts");
+    require(has_experts, path, ": a ", metadata.experiment, " model has no experts");
   }
 
   hdf5::Object open_model() const {
     const auto file = model_file(path);
     std::error_code ignored;
-    require(std::filesystem::is_directory(path, ignored), path.string(),
-            ": not a checkpoint, which is a directory");
-    require(std::filesystem::is_regular_file(file, ignored), path.string(),
-            ": not a checkpoint: it has no model.h5",
+    require(std::filesystem::is_directory(path, ignored), path, ": not a checkpoint, which is a directory");
+    require(std::filesystem::is_regular_file(file, ignored), path, ": not a checkpoint: it has no model.h5",
             std::filesystem::exists(path / "checkpoint_last", ignored)
                 ? "; it is a folder of checkpoints, give one of them, such as its checkpoint_last"
                 : "");

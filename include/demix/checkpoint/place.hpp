@@ -19,7 +19,7 @@ inline bool is_checkpoint(const std::filesystem::path& folder) {
 /// Throws Error when `folder`, where something is to be written, is a checkpoint or lies in one.
 inline void require_outside_checkpoints(const std::filesystem::path& folder) {
   for (auto place = resolve(folder);; place = place.parent_path()) {
-    require(!is_checkpoint(place), folder.string(), ": lies in the checkpoint ", place.string(),
+    require(!is_checkpoint(place), folder, ": lies in the checkpoint ", place,
             ", which must stay as it is; choose another place");
     if (place == place.parent_path()) return;
   }

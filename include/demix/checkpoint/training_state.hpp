@@ -179,13 +179,14 @@ class SavedState {
 
  private:
   hdf5::Object open(const std::filesystem::path& path) const {
-    require(std::filesystem::is_regular_file(path), "cannot resume from ", checkpoint_.path.string(),
-            ": it has no ", path.lexically_relative(checkpoint_.path).string(),
-            "; it can be evaluated, and a new run can start from it");
+    require(
+        std::filesystem::is_regular_file(path), "cannot resume from ", checkpoint_.path, ": it has no ",
+        [&] { return path.lexically_relative(checkpoint_.path).string(); },
+        "; it can be evaluated, and a new run can start from it");
     auto file = hdf5::open_file(path);
     metadata_detail::require_version(file);
     const auto found = hdf5::read_attribute<std::uint64_t>(file, "step");
-    require(found == checkpoint_.metadata.step, path.string(), ": the state of step ", found,
+    require(found == checkpoint_.metadata.step, path, ": the state of step ", found,
             ", but the model is of step ", checkpoint_.metadata.step);
     return file;
   }

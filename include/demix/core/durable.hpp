@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 /// Throws Error "PATH: cannot WHAT: REASON" when `code` is an error.
 inline void check(const std::error_code& code, const fs::path& path, const char* what) {
-  require(!code, path.string(), ": cannot ", what, ": ", code.message());
+  require(!code, path, ": cannot ", what, ": ", code);
 }
 
 /// Whether an errno of fsync means that data may be lost. All others say that this file system cannot be
@@ -30,7 +30,7 @@ inline bool loses_data(int error) { return error == EIO || error == ENOSPC || er
 inline void sync(int descriptor, const fs::path& path) {
   while (::fsync(descriptor) != 0) {
     if (errno == EINTR) continue;
-    require(!loses_data(errno), path.string(), ": cannot write through to the disk: ", std::strerror(errno));
+    require(!loses_data(errno), path, ": cannot write through to the disk: ", std::strerror(errno));
     return;
   }
 }

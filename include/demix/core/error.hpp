@@ -4,6 +4,8 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 namespace demix {
 
@@ -20,17 +22,54 @@ class UsageError : public Error {
   using Error::Error;
 };
 
-/// The parts, streamed one after the other into a string.
+namespace error_detail {
+
+template <class Part>
+concept HasString = std::is_same_v<decltype(std::declval<const Part&>().string()), std::string>;
+template <class Part>
+concept HasMessage = std::is_same_v<decltype(std::declval<const Part&>().message()), std::string>;
+
+/// Writes one part of a message.
+template <class Part>
+void write(std::ostream& out, const Part& part) {
+  if constexpr (std::is_invocable_v<const Part&>)
+    write(out, part());
+  else if constexpr (HasString<Part>)
+    out << part.string();
+  else if constexpr (HasMessage<Part>)
+    out << part.message();
+  else
+    out << part;
+}
+
+/// Whether to have this argument costs nothing: it is there anyway, or owns nothing.
+template <class Part>
+constexpr bool is_free = std::is_lvalue_reference_v<Part> || std::is_trivially_destructible_v<Part>;
+
+}  // namespace error_detail
+
+/// The parts, written one after the other: a path as it is, without quotes; an error code in words; what a
+/// part that can be called without arguments returns; everything else as << writes it.
 template <class... Parts>
 std::string concat(const Parts&... parts) {
   std::ostringstream out;
-  (out << ... << parts);
+  (error_detail::write(out, parts), ...);
   return std::move(out).str();
 }
 
-/// Throws Error with the message made of `parts` unless `condition` holds.
+/// Throws Error with the message concat(parts...) unless `condition` holds. A check that holds costs its
+/// condition alone and allocates nothing: a part becomes text only in the message. So name what is there
+/// (`path`, not `path.string()`), and put what must be computed first into a lambda, which is called for the
+/// message only:
+///
+///     require(here == there, path, ": is of ", [&] { return describe(there); });
+///
+/// A temporary that owns memory, such as a std::string, does not compile.
 template <class... Parts>
-void require(bool condition, const Parts&... parts) {
+void require(bool condition, Parts&&... parts) {
+  static_assert((error_detail::is_free<Parts> && ...),
+                "this part of the message would be made at every check that holds: pass the object itself (a "
+                "path, an error code), or a lambda that returns the text");
   if (!condition) [[unlikely]]
     throw Error(concat(parts...));
 }

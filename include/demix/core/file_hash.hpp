@@ -20,7 +20,7 @@ inline std::uint64_t hash_of_file(const std::filesystem::path& path, std::uint64
     in.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     hash = fnv1a({buffer.data(), static_cast<std::size_t>(in.gcount())}, hash);
   }
-  require(in.eof(), "cannot read '", path.string(), "'");
+  require(in.eof(), "cannot read '", path, "'");
   return hash;
 }
 

@@ -27,9 +27,9 @@ class FileLock {
   FileLock(const std::filesystem::path& path, const std::filesystem::path& place) {
     std::error_code code;
     auto lock = attempt(path, O_RDWR | O_CREAT, code);
-    require(code != std::errc::operation_would_block, "another process is at work in '", place.string(),
+    require(code != std::errc::operation_would_block, "another process is at work in '", place,
             "'; wait for it, or use another place");
-    require(lock.has_value(), "cannot open '", path.string(), "': ", code.message());
+    require(lock.has_value(), "cannot open '", path, "': ", code);
     std::swap(descriptor_, lock->descriptor_);
   }
 

@@ -21,7 +21,7 @@ struct Matrix {
   Matrix(T* data_, std::size_t rows_, std::size_t cols_, std::size_t stride_)
       : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
   /// A mutable view converts to a read-only one.
-  template <class U>
+  template <class U>  // NOLINTNEXTLINE(google-explicit-constructor): a conversion that loses nothing
   requires(!std::is_same_v<U, T> && std::is_convertible_v<U*, T*>) Matrix(const Matrix<U>& other)
       : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 
@@ -38,16 +38,25 @@ struct Matrix {
   }
 };
 
+/// The shape of a matrix, written as [rows, cols].
+struct Shape {
+  std::size_t rows, cols;
+
+  friend std::ostream& operator<<(std::ostream& out, Shape shape) {
+    return out << "[" << shape.rows << ", " << shape.cols << "]";
+  }
+};
+
 template <class T>
-std::string shape_of(const Matrix<T>& m) {
-  return concat("[", m.rows, ", ", m.cols, "]");
+Shape shape_of(const Matrix<T>& m) {
+  return {m.rows, m.cols};
 }
 
 /// Throws Error with both shapes unless `m` is [rows, cols].
 template <class T>
 void require_shape(const char* what, const Matrix<T>& m, std::size_t rows, std::size_t cols) {
-  require(m.rows == rows && m.cols == cols, what, " has shape ", shape_of(m), ", expected [", rows, ", ",
-          cols, "]");
+  require(m.rows == rows && m.cols == cols, what, " has shape ", shape_of(m), ", expected ",
+          Shape{rows, cols});
 }
 
 }  // namespace demix

@@ -167,8 +167,9 @@ class OutputFile {
     partial_ = durable::partial(target_);
     std::error_code code;
     lock_ = FileLock::attempt(partial_, O_RDWR | O_CREAT, code);
-    require(code != std::errc::operation_would_block, start_of_message(), "'", path_.string(),
-            "' is being written already; wait for that, or choose another name");
+    require(
+        code != std::errc::operation_would_block, [this] { return start_of_message(); }, "'", path_,
+        "' is being written already; wait for that, or choose another name");
     if (!lock_) fail(replaces ? "write" : "create", code.value());
     descriptor_ = lock_->descriptor();
     if (::ftruncate(descriptor_, 0) != 0 || (replaces && ::fchmod(descriptor_, mode) != 0))
@@ -199,9 +200,7 @@ class OutputFile {
 /// Writes a copy of a file, whole or not at all, and on the disk. Throws Error with the reason, which
 /// std::filesystem::copy_file gives as "Input/output error" for a full disk.
 inline void write_copy(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const auto readable = [&](bool yes) {
-    require(yes, "cannot read '", from.string(), "': ", std::strerror(errno));
-  };
+  const auto readable = [&](bool yes) { require(yes, "cannot read '", from, "': ", std::strerror(errno)); };
   if (from == to) return;
   std::ifstream in(from, std::ios::binary);
   readable(in.good());
@@ -229,7 +228,7 @@ inline void append_to_file(const std::filesystem::path& path, std::string_view t
     if (error != 0 && known && ::ftruncate(descriptor, before.st_size) != 0) error = errno;
     if (::close(descriptor) != 0 && error == 0) error = errno;
   }
-  require(error == 0, "cannot write '", path.string(), "': ", std::strerror(error));
+  require(error == 0, "cannot write '", path, "': ", std::strerror(error));
 }
 
 }  // namespace demix

@@ -24,7 +24,7 @@ class PartialFolder {
       make(path_);
       std::error_code code;
       lock_ = FileLock::attempt(lock_file(path_), O_RDWR | O_CREAT, code);
-      require(code != std::errc::operation_would_block, target_.string(),
+      require(code != std::errc::operation_would_block, target_,
               ": another process is writing it now; wait for it, or choose another name");
       // One that has just ended takes the folder along: then it is made again.
       if (code != std::errc::no_such_file_or_directory) check(code, lock_file(path_), "create this file");
@@ -68,7 +68,7 @@ class PartialFolder {
     std::error_code code;
     fs::create_directory(path, code);
     check(code, path, "create this directory");
-    require(fs::is_directory(fs::symlink_status(path, code)), path.string(), ": is in the way; remove it");
+    require(fs::is_directory(fs::symlink_status(path, code)), path, ": is in the way; remove it");
   }
 
   /// Removes all but the lock's file. Throws Error.

@@ -134,13 +134,11 @@ class StopSignal {
     };
     const std::int64_t now = milliseconds();
     std::int64_t first = 0;
-    if (!state_.deferring) {
-      say(state_.at_once);
-      ::_exit(128 + signal);
-    } else if (state_.received_at.compare_exchange_strong(first, now)) {
+    const bool deferring = state_.deferring;
+    if (deferring && state_.received_at.compare_exchange_strong(first, now)) {
       state_.received = signal;
       say(state_.deferred);
-    } else if ((signal == SIGINT || signal == SIGTERM) && now - first >= state_.grace) {
+    } else if (!deferring || ((signal == SIGINT || signal == SIGTERM) && now - first >= state_.grace)) {
       say(state_.at_once);
       ::_exit(128 + signal);
     }

@@ -17,8 +17,8 @@ class BlockDataset {
   /// Throws Error for a split without tokens and for block_length 0.
   BlockDataset(TokenFile file, std::size_t block_length)
       : file_(std::move(file)), block_length_(block_length) {
-    require(block_length > 0, file_.path().string(), ": blocks of 0 tokens were asked for");
-    require(file_.tokens() > 0, file_.path().string(), ": the split is empty");
+    require(block_length > 0, file_.path(), ": blocks of 0 tokens were asked for");
+    require(file_.tokens() > 0, file_.path(), ": the split is empty");
   }
 
   std::size_t block_length() const { return block_length_; }
@@ -30,8 +30,7 @@ class BlockDataset {
   /// stream's end, and nowhere else. Throws Error for a block that is not there, other lengths, ids outside
   /// the vocabulary, and padding inside the text.
   void fill(std::size_t block, std::span<Token> source, std::span<Token> target) const {
-    require(block < blocks(), file_.path().string(), ": block ", block, " was asked for, there are ",
-            blocks());
+    require(block < blocks(), file_.path(), ": block ", block, " was asked for, there are ", blocks());
     require(source.size() == block_length_ && target.size() == block_length_, "source and target have ",
             source.size(), " and ", target.size(), " tokens, expected ", block_length_);
     const std::size_t first = block * block_length_;
@@ -52,7 +51,7 @@ class BlockDataset {
   /// Of tokens [first, first + tokens.size()) of the stream.
   void require_no_padding(std::size_t first, std::span<const Token> tokens) const {
     const auto padding = std::find(tokens.begin(), tokens.end(), pad_token);
-    require(padding == tokens.end(), file_.path().string(), ": token ",
+    require(padding == tokens.end(), file_.path(), ": token ",
             first + static_cast<std::size_t>(padding - tokens.begin()), " is id ", pad_token,
             ", <pad>, which no text holds: was this data-bin written for another order of "
             "reserved symbols? Prepare the data again");

@@ -28,8 +28,9 @@ class TokenFile {
   /// Error for files that are damaged, cut short or of another kind, and for documents that do not lie back
   /// to back in order, which reading as a stream relies on.
   TokenFile(const std::filesystem::path& prefix, std::size_t vocabulary_size)
-      : index_(indexed_format::with_suffix(prefix, ".idx")),
-        bin_(indexed_format::with_suffix(prefix, ".bin")),
+      : path_(indexed_format::with_suffix(prefix, ".bin")),
+        index_(indexed_format::with_suffix(prefix, ".idx")),
+        bin_(path_),
         index_size_(index_.size()),
         bin_size_(bin_.size()),
         vocabulary_size_(vocabulary_size) {
@@ -38,7 +39,7 @@ class TokenFile {
   }
 
   /// Of the .bin file.
-  std::filesystem::path path() const { return bin_.name(); }
+  const std::filesystem::path& path() const { return path_; }
   std::size_t tokens() const { return bin_size_ / width_; }
   std::size_t documents() const { return documents_; }
 
@@ -64,6 +65,7 @@ class TokenFile {
         for (std::size_t i = 0; i < n; ++i) {
           // A negative id becomes a huge one.
           all_valid &= static_cast<std::uint64_t>(static_cast<std::int64_t>(ids[i])) < vocabulary_size_;
+          // NOLINTNEXTLINE(bugprone-signed-char-misuse): an element of 8 bits is a number, no character
           out[begin + i] = static_cast<Token>(ids[i]);
         }
         if (!all_valid) fail_at_invalid_id(std::span<const Element>(ids, n), first + begin);
@@ -168,6 +170,7 @@ class TokenFile {
   template <class Element>
   void fail_at_invalid_id(std::span<const Element> ids, std::size_t first) const {
     for (std::size_t i = 0; i < ids.size(); ++i) {
+      // NOLINTNEXTLINE(bugprone-signed-char-misuse): likewise
       const auto value = static_cast<std::int64_t>(ids[i]);
       require(static_cast<std::uint64_t>(value) < vocabulary_size_, bin_.name(), ": token ", first + i,
               " is id ", value, ", outside the vocabulary of ", vocabulary_size_,
@@ -175,6 +178,7 @@ class TokenFile {
     }
   }
 
+  std::filesystem::path path_;
   InputFile index_, bin_;
   std::size_t index_size_, bin_size_;  // when they were opened
   std::size_t vocabulary_size_;

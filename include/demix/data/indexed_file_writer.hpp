@@ -36,11 +36,11 @@ class TokenFileWriter {
 
   /// Appends a document. Throws Error for an id outside the vocabulary and when the disk is full.
   void add(std::span<const Token> document) {
-    require(document.size() <= std::numeric_limits<std::int32_t>::max(), prefix_.string(), ": document ",
-            documents_, " has ", document.size(), " tokens; the format holds at most 2^31 - 1");
+    require(document.size() <= std::numeric_limits<std::int32_t>::max(), prefix_, ": document ", documents_,
+            " has ", document.size(), " tokens; the format holds at most 2^31 - 1");
     for (const Token id : document)
-      require(id >= 0 && static_cast<std::size_t>(id) < vocabulary_size_, prefix_.string(), ": document ",
-              documents_, " holds id ", id, ", outside the vocabulary of ", vocabulary_size_, " symbols");
+      require(id >= 0 && static_cast<std::size_t>(id) < vocabulary_size_, prefix_, ": document ", documents_,
+              " holds id ", id, ", outside the vocabulary of ", vocabulary_size_, " symbols");
     if (type_ == indexed_format::ElementType::u16) {
       narrow_.assign(document.begin(), document.end());
       bin_.write(narrow_.data(), narrow_.size() * sizeof(narrow_[0]));

@@ -40,14 +40,13 @@ inline std::vector<std::string> list_domains(const std::filesystem::path& data_b
       const auto index = indexed_format::with_suffix(entry->path() / split_file_name(name, split), ".idx");
       std::error_code unknown;
       const bool exists = std::filesystem::exists(index, unknown);
-      require(!unknown || unknown == std::errc::not_a_directory, "cannot look for '", index.string(),
-              "': ", unknown.message());
+      require(!unknown || unknown == std::errc::not_a_directory, "cannot look for '", index, "': ", unknown);
       if (!exists) continue;
       domains.push_back(name);
       break;
     }
   }
-  require(!error, "cannot read the data-bin '", data_bin.string(), "': ", error.message());
+  require(!error, "cannot read the data-bin '", data_bin, "': ", error);
   std::sort(domains.begin(), domains.end());
   return domains;
 }
@@ -57,7 +56,7 @@ inline std::vector<std::string> list_domains(const std::filesystem::path& data_b
 inline std::filesystem::path split_prefix(const std::filesystem::path& data_bin, const std::string& domain,
                                           const std::string& split) {
   require_one_of("split", split, {"train", "valid", "test"});
-  const auto prefix = data_bin / domain / split_file_name(domain, split);
+  auto prefix = data_bin / domain / split_file_name(domain, split);
   const auto index = indexed_format::with_suffix(prefix, ".idx");
   if (!std::filesystem::exists(index)) {
     std::string known;

@@ -42,12 +42,12 @@ inline Score evaluate(
     const Batch batch = data::evaluation_batch(dataset, b * sequences, sequences, domain);
     for (const double loss : model.token_losses(batch)) score.loss_sum += loss;
     score.tokens += batch.target_tokens();
-    require(std::isfinite(score.loss_sum), dataset.file().path().string(), ", batch ", b + 1,
-            ": scored as domain '", model.domains()[index(domain)],
+    require(std::isfinite(score.loss_sum), dataset.file().path(), ", batch ", b + 1, ": scored as domain '",
+            model.domains()[index(domain)],
             "', the loss is not finite: the model's parameters are not all finite");
   }
   score.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  require(score.tokens > 0, dataset.file().path().string(), ": no token to score");
+  require(score.tokens > 0, dataset.file().path(), ": no token to score");
   return score;
 }
 

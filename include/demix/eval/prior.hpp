@@ -32,9 +32,9 @@ inline std::vector<double> from_file(const std::string& option, const std::strin
     const auto object = nlohmann::json::parse(line, nullptr, false);
     require(
         object.is_object() && object.contains("exp_avg_posterior") && object["exp_avg_posterior"].is_array(),
-        where(), ": not an object with exp_avg_posterior, such as demix-mix --mode estimate writes");
+        where, ": not an object with exp_avg_posterior, such as demix-mix --mode estimate writes");
     if (text_of(object, "posterior_over", name_of(over)) != name_of(over)) continue;
-    require(!chosen || text_of(*chosen, "ensemble", "") == text_of(object, "ensemble", ""), where(),
+    require(!chosen || text_of(*chosen, "ensemble", "") == text_of(object, "ensemble", ""), where,
             ": estimates of several ensembles; make one with --ensemble updating_prior alone");
     chosen = object;
   }

@@ -142,7 +142,7 @@ requires(std::same_as<typename Model::PrecisionType::compute_type, double>&&
           worst = {parameter.name, id, i, analytic[i], numeric, error, worst.checked};
       }
     }
-  require(worst.passed(), "gradient check: ", worst.describe());
+  require(worst.passed(), "gradient check: ", [&] { return worst.describe(); });
   return worst;
 }
 

@@ -113,6 +113,7 @@ struct ParameterLayout {
 /// Names one region.
 class RegionId {
  public:
+  // NOLINTNEXTLINE(google-explicit-constructor): an expert's name is the name of its region
   constexpr RegionId(ExpertId expert) : number_(static_cast<std::int32_t>(expert)) {}
   static constexpr RegionId shared() { return RegionId(ExpertId(-1)); }
 
@@ -175,9 +176,10 @@ class HeldExperts {
 /// name decides how its parameter starts, and can be that of a dataset in a checkpoint.
 inline void validate(const ParameterLayout& layout, bool has_experts) {
   const auto& experts = layout.expert.parameters();
-  require(has_experts || experts.empty(), "model: has_experts is false, but ", experts.size(),
-          " parameters are declared in layout.expert, '", experts.empty() ? "" : experts.front().name,
-          "' first: they would never be saved; set has_experts, or declare them in layout.shared");
+  require(
+      has_experts || experts.empty(), "model: has_experts is false, but ", experts.size(),
+      " parameters are declared in layout.expert, '", [&] { return experts.front().name; },
+      "' first: they would never be saved; set has_experts, or declare them in layout.shared");
   require(!has_experts || layout.expert.size() > 0,
           "model: has_experts is true, but no parameter is declared in layout.expert; declare an expert's "
           "parameters there, or set has_experts to false");

@@ -170,7 +170,7 @@ class Session {
   /// Forward, losses, and backward. Returns the batch that the blocks saw.
   Batch pass_there_and_back(const Batch& text, const ops::Dropout& dropout, Gradients& gradients,
                             double* added_loss) {
-    const Batch batch = prepare(text, true);
+    Batch batch = prepare(text, true);
     ForwardPass<D, P> pass = pass_of(batch);
     pass.dropout = dropout;
     pass.dropout.row_numbers = batch_.row_numbers();

@@ -79,8 +79,9 @@ class DocumentIndex {
   std::string text(std::uint64_t i) const {
     const Entry found = entry(i);
     std::string text = reader_->text(found.place);
-    require(text_hash(text) == found.hash, reader_->where(found.place),
-            ": the text was changed while it was being read; run this again");
+    require(
+        text_hash(text) == found.hash, [&] { return reader_->where(found.place); },
+        ": the text was changed while it was being read; run this again");
     return text;
   }
 

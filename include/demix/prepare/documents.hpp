@@ -118,7 +118,7 @@ class JsonlReader final : public DocumentReader {
     }
     file_ = std::make_unique<InputFile>(readable, path.string());
     lines_.open(readable, std::ios::binary);
-    require(lines_.good(), "cannot open '", path.string(), "'");
+    require(lines_.good(), "cannot open '", path, "'");
   }
 
   std::optional<DocumentPlace> next() override {
@@ -178,7 +178,7 @@ class FolderReader final : public DocumentReader {
     const auto number = next_++;
     std::error_code error;
     const auto size = std::filesystem::file_size(paths_[number], error);
-    require(!error, "cannot read '", paths_[number].string(), "': ", error.message());
+    require(!error, "cannot read '", paths_[number], "': ", error);
     return DocumentPlace{0, size, number};
   }
 
@@ -196,7 +196,7 @@ class FolderReader final : public DocumentReader {
     std::error_code error;
     const fs::path real = fs::canonical(folder, error);
     const bool is_loop = std::find(open_.begin(), open_.end(), real) != open_.end();
-    require(!is_loop, "'", folder.string(), "' is a link back to '", real.string(),
+    require(!is_loop, "'", folder, "' is a link back to '", real,
             "', a folder that it stands in; remove the link");
     open_.push_back(real);
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
@@ -210,17 +210,18 @@ class FolderReader final : public DocumentReader {
         list(path);
         continue;
       }
-      require(fs::exists(status), "'", path.string(),
-              entry->is_symlink() ? "' is a link to nothing; remove it, or put back what it points to"
-                                  : "' cannot be read: " + unknown.message());
-      require(fs::is_regular_file(status), "'", path.string(),
+      require(fs::exists(status), "'", path, [&] {
+        return entry->is_symlink() ? "' is a link to nothing; remove it, or put back what it points to"
+                                   : "' cannot be read: " + unknown.message();
+      });
+      require(fs::is_regular_file(status), "'", path,
               "' is neither a file nor a folder, and no document; move it away");
       for (const char* suffix : {".xz", ".zst", ".bz2", ".zip", ".7z", ".tar", ".tar.gz", ".tgz"})
-        require(!has_suffix(name, suffix), "'", path.string(), "' is packed (", suffix,
+        require(!has_suffix(name, suffix), "'", path, "' is packed (", suffix,
                 "), expected text files, plain or in gzip (.gz); unpack it, or move it away");
       paths_.push_back(path);
     }
-    require(!error, "cannot read the folder '", folder.string(), "': ", error.message());
+    require(!error, "cannot read the folder '", folder, "': ", error);
     open_.pop_back();
   }
 
@@ -233,9 +234,9 @@ class FolderReader final : public DocumentReader {
 /// Throws Error unless something can be opened under `path`; a pipe is not touched.
 inline void require_source(const std::filesystem::path& path) {
   std::error_code error;
-  require(std::filesystem::exists(path, error), "'", path.string(),
+  require(std::filesystem::exists(path, error), "'", path,
           "' does not exist; expected a .jsonl file or a folder of text files");
-  require(::access(path.c_str(), R_OK) == 0, "cannot read '", path.string(), "': ", std::strerror(errno));
+  require(::access(path.c_str(), R_OK) == 0, "cannot read '", path, "': ", std::strerror(errno));
 }
 
 /// The reader for a path: a folder, or else .jsonl in a file or a pipe. `spool` and `poll` are the readers'.

@@ -43,7 +43,7 @@ class InputStream {
         poll_(std::move(poll)),
         fd_(::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)),
         buffer_(std::size_t{1} << 16) {
-    require(fd_ >= 0, "cannot open '", path_.string(), "': ", std::strerror(errno));
+    require(fd_ >= 0, "cannot open '", path_, "': ", std::strerror(errno));
   }
   ~InputStream() {
     if (gzip_) ::inflateEnd(&zlib_);
@@ -90,12 +90,11 @@ class InputStream {
     }
     const std::string_view bytes(reinterpret_cast<const char*>(buffer_.data()), end_);
     const bool is_gzip = bytes.starts_with("\x1f\x8b");
-    require(is_gzip || !has_suffix(path_.filename().string(), ".gz"), path_.string(),
+    require(is_gzip || !has_suffix(path_.filename().string(), ".gz"), path_,
             ": its name says gzip, but its bytes are something else");
     for (const auto& [magic, name, program] : others)
-      require(!bytes.starts_with(magic), path_.string(), ": compressed by ", name,
-              ", expected plain text or gzip; decompress it, or give '<(", program, " ", path_.string(),
-              ")' instead");
+      require(!bytes.starts_with(magic), path_, ": compressed by ", name,
+              ", expected plain text or gzip; decompress it, or give '<(", program, " ", path_, ")' instead");
     if (!is_gzip) return;
     require(::inflateInit2(&zlib_, 15 + 16) == Z_OK, "cannot start zlib");  // the longest window, gzip alone
     gzip_ = true;
@@ -112,7 +111,7 @@ class InputStream {
       if (::poll(&waiting, 1, 100) == 0) continue;
       const auto got = ::read(fd_, buffer_.data() + end_, buffer_.size() - end_);
       if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-      require(got >= 0, "cannot read '", path_.string(), "': ", std::strerror(errno));
+      require(got >= 0, "cannot read '", path_, "': ", std::strerror(errno));
       end_ += static_cast<std::size_t>(got);
       return got > 0;
     }
@@ -123,7 +122,7 @@ class InputStream {
     zlib_.avail_out = static_cast<uInt>(length);
     while (zlib_.avail_out == length) {
       if (begin_ == end_ && !fill()) {
-        require(between_members_, path_.string(), ": the gzip data end too early; the file is cut short");
+        require(between_members_, path_, ": the gzip data end too early; the file is cut short");
         return 0;
       }
       if (between_members_) {
@@ -137,8 +136,8 @@ class InputStream {
       const int code = ::inflate(&zlib_, Z_NO_FLUSH);
       begin_ = end_ - zlib_.avail_in;
       between_members_ = code == Z_STREAM_END;
-      require(code == Z_OK || code == Z_BUF_ERROR || code == Z_STREAM_END, path_.string(),
-              ": damaged gzip data (", zlib_.msg ? zlib_.msg : "unknown to zlib", ")");
+      require(code == Z_OK || code == Z_BUF_ERROR || code == Z_STREAM_END, path_, ": damaged gzip data (",
+              zlib_.msg ? zlib_.msg : "unknown to zlib", ")");
     }
     return length - zlib_.avail_out;
   }

@@ -36,10 +36,10 @@ inline nlohmann::ordered_json read_summary(const std::filesystem::path& data_bin
   const auto path = data_bin / "summary.json";
   if (!std::filesystem::exists(path)) return nlohmann::ordered_json::object();
   std::ifstream in(path);
-  require(in.good(), "cannot open '", path.string(), "'");
+  require(in.good(), "cannot open '", path, "'");
   auto summary = nlohmann::ordered_json::parse(in, nullptr, false);
-  require(summary.is_object() && (!summary.contains("domains") || summary["domains"].is_object()),
-          path.string(), ": not a JSON object whose domains are one");
+  require(summary.is_object() && (!summary.contains("domains") || summary["domains"].is_object()), path,
+          ": not a JSON object whose domains are one");
   return summary;
 }
 
@@ -50,8 +50,9 @@ inline std::string document_prefix_of(const std::filesystem::path& data_bin, con
   const auto prefix_in = [&](const nlohmann::ordered_json& object, const std::string& otherwise) {
     if (!object.contains("document_prefix")) return otherwise;
     const auto& prefix = object["document_prefix"];
-    require(prefix.is_string(), (data_bin / "summary.json").string(), ": 'document_prefix' is ",
-            prefix.type_name(), ", expected a string");
+    require(
+        prefix.is_string(), [&] { return data_bin / "summary.json"; }, ": 'document_prefix' is ",
+        prefix.type_name(), ", expected a string");
     return prefix.get<std::string>();
   };
   const auto common = prefix_in(summary, original_document_prefix);
@@ -76,7 +77,7 @@ class Preparation {
       require_source(path);
       require_output_outside(path);
       require(std::filesystem::create_directory(staging_.path() / domain), "domain '", domain,
-              "': the file system of '", settings.output.string(),
+              "': the file system of '", settings.output,
               "' does not tell this name from that of another domain; choose another name");
     }
   }
@@ -119,14 +120,14 @@ class Preparation {
         throw UsageError(concat("--reuse-vocabulary: '", output.string(), "' is not a data-bin yet"));
       return false;
     }
-    require(fs::exists(output / "dict.txt"), "--output: '", output.string(),
+    require(fs::exists(output / "dict.txt"), "--output: '", output,
             "' exists and is not a data-bin (it has no dict.txt); choose another folder");
     if (settings.vocabulary == Source::trained)
       throw UsageError(concat("--output: '", output.string(),
                               "' is a data-bin already; --reuse-vocabulary adds domains to it"));
     for (const auto& [domain, path] : settings.inputs)
-      require(!fs::exists(fs::symlink_status(output / domain)), "--output: '", output.string(),
-              "' has a domain '", domain, "' already; remove its folder or choose another name");
+      require(!fs::exists(fs::symlink_status(output / domain)), "--output: '", output, "' has a domain '",
+              domain, "' already; remove its folder or choose another name");
     static_cast<void>(read_summary(output));  // before the work
     return true;
   }
@@ -169,7 +170,7 @@ class Preparation {
                                           poll_();
                                           progress_.update(concat(domain, ": reading, ", n, " documents"));
                                         });
-    require(documents->size() > 0, "domain '", domain, "': '", path.string(), "' holds no documents");
+    require(documents->size() > 0, "domain '", domain, "': '", path, "' holds no documents");
     SplitPlan plan =
         settings_.keep_duplicates_together
             ? plan_splits_without_shared(domain, *documents, settings_.splits, settings_.seed, scratch, poll_)
@@ -267,13 +268,16 @@ class Preparation {
 
   void require_own_vocabulary(const text::Vocabulary& vocabulary) const {
     const auto dictionary = text::Dictionary::load(settings_.output / "dict.txt");
-    require(dictionary.fingerprint() == vocabulary.dictionary().fingerprint(), "the vocabulary of '",
-            settings_.output.string(), "' (", dictionary.size(), " symbols, fingerprint ",
-            dictionary.fingerprint(), ") is not the given one (", vocabulary.dictionary().size(), ", ",
-            vocabulary.dictionary().fingerprint(), "); --reuse-vocabulary takes the one that is there");
-    require(text::vocabularies_agree(text::vocabulary_fingerprint(settings_.output), vocabulary.fingerprint()),
-            "the BPE of '", settings_.output.string(),
-            "' is not the given one; --reuse-vocabulary takes the one that is there");
+    require(
+        dictionary.fingerprint() == vocabulary.dictionary().fingerprint(), "the vocabulary of '",
+        settings_.output, "' (", dictionary.size(), " symbols, fingerprint ",
+        [&] { return dictionary.fingerprint(); }, ") is not the given one (", vocabulary.dictionary().size(),
+        ", ", [&] { return vocabulary.dictionary().fingerprint(); },
+        "); --reuse-vocabulary takes the one that is there");
+    require(
+        text::vocabularies_agree(text::vocabulary_fingerprint(settings_.output), vocabulary.fingerprint()),
+        "the BPE of '", settings_.output,
+        "' is not the given one; --reuse-vocabulary takes the one that is there");
   }
 
   DomainSummary encode_domain(const Input& input, const text::Vocabulary& vocabulary,
@@ -371,9 +375,9 @@ class Preparation {
     std::vector<std::string> entries;
     for (const auto& domain : summaries) entries.push_back(domain.name);
     for (const char* name : {"encoder.json", "vocab.bpe"})
-      if (!adds_ || !std::filesystem::exists(settings_.output / name)) entries.push_back(name);
-    entries.push_back("summary.json");
-    if (!adds_) entries.push_back("dict.txt");
+      if (!adds_ || !std::filesystem::exists(settings_.output / name)) entries.emplace_back(name);
+    entries.emplace_back("summary.json");
+    if (!adds_) entries.emplace_back("dict.txt");
     staging_.publish(entries);
   }
 

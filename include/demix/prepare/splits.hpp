@@ -115,7 +115,8 @@ template <class WordsOf>
 SplitPlan plan_splits(const std::string& domain, std::uint64_t documents, std::uint64_t total_words,
                       WordsOf&& words_of, const SplitSettings& settings, Seed seed) {
   require_enough_documents(domain, documents);
-  SplitPlan plan{data::RandomPermutation(seed, domain_key(domain), 0, documents, RandomStream::splitting), {}};
+  SplitPlan plan{data::RandomPermutation(seed, domain_key(domain), 0, documents, RandomStream::splitting),
+                 {}};
   SplitFiller filler(settings, documents, total_words);
   for (std::uint64_t position = 0; position < documents; ++position) {
     const auto split = filler.deal(1, words_of(plan.order(position)));

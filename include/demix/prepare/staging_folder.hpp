@@ -32,12 +32,10 @@ class StagingFolder {
       locate(target);
       std::error_code error;
       fs::create_directories(path_, error);
-      require(!error, "cannot create '", path_.string(), "': ", error.message());
+      require(!error, "cannot create '", path_, "': ", error);
       lock_ = FileLock::attempt(path_, O_RDONLY | O_DIRECTORY, error);
-      require(error != std::errc::operation_would_block, "another process is preparing '", name_.string(),
-              "'");
-      require(!error || error == std::errc::no_such_file_or_directory, "cannot open '", path_.string(),
-              "': ", error.message());
+      require(error != std::errc::operation_would_block, "another process is preparing '", name_, "'");
+      require(!error || error == std::errc::no_such_file_or_directory, "cannot open '", path_, "': ", error);
     } while (!lock_ || fs::exists(target_) != in_place_);
     undo();
     for (const auto& left_over : fs::directory_iterator(path_)) durable::remove_all(left_over);
@@ -99,9 +97,9 @@ class StagingFolder {
     std::error_code error;
     const auto status = fs::status(target, error);
     in_place_ = fs::is_directory(status);
-    require(in_place_ || !fs::exists(status), "'", target.string(),
+    require(in_place_ || !fs::exists(status), "'", target,
             "' is a file, not a data-bin or a folder for one; choose another name");
-    require(in_place_ || !fs::is_symlink(fs::symlink_status(target, error)), "'", target.string(),
+    require(in_place_ || !fs::is_symlink(fs::symlink_status(target, error)), "'", target,
             "' is a link to nothing; make the folder that it points to, or choose another name");
     target_ = in_place_ ? fs::canonical(target) : target;
     path_ = in_place_ ? target_ / ".demix-partial" : fs::path(target_.string() + ".demix-partial");

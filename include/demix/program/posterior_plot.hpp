@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "demix/core/child_process.hpp"
 #include "demix/core/output_file.hpp"
 #include "demix/eval/mixture.hpp"
-#include "demix/core/child_process.hpp"
 
 namespace demix::program {
 
@@ -64,9 +64,8 @@ inline std::string run_gnuplot(std::vector<std::string> arguments, const std::st
     throw Error("--plot: gnuplot draws the picture and is not installed (package gnuplot-nox)");
   require(done.start_error == 0, "--plot: cannot start gnuplot: ", std::strerror(done.start_error));
   require(done.status == 0 && !done.output.empty(), "--plot: gnuplot failed (",
-          WIFSIGNALED(done.status) ? concat("signal ", WTERMSIG(done.status))
-                                   : concat("exit code ", WEXITSTATUS(done.status)),
-          "): ", done.errors);
+          WIFSIGNALED(done.status) ? "signal " : "exit code ",
+          WIFSIGNALED(done.status) ? WTERMSIG(done.status) : WEXITSTATUS(done.status), "): ", done.errors);
   return done.output;
 }
 

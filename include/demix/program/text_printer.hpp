@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <cstdio>
 #include <numeric>
 #include <string>
@@ -78,7 +79,7 @@ class PosteriorBar {
     std::size_t drawn = 0;
     for (std::size_t j = 0; j < posterior.size(); ++j) {
       sum += posterior[j];
-      const auto end = std::min(columns, static_cast<std::size_t>(sum * columns + 0.5));
+      const auto end = std::min(columns, static_cast<std::size_t>(std::llround(sum * columns)));
       text.append(end - drawn, letters_[j]);
       drawn = end;
     }

@@ -23,8 +23,8 @@ struct Trainer {
 /// Throws Error when a run's folder would lie among the domains of its data-bin.
 inline void require_outside_data(const std::filesystem::path& save_dir,
                                  const std::filesystem::path& data_bin) {
-  require(!lies_in(save_dir, data_bin), "--save-dir ", save_dir.string(), ": lies in the data-bin ",
-          data_bin.string(), ", which must stay as it is; choose another place");
+  require(!lies_in(save_dir, data_bin), "--save-dir ", save_dir, ": lies in the data-bin ", data_bin,
+          ", which must stay as it is; choose another place");
 }
 
 /// Takes the vocabulary from the data, and the domains where none are named. Throws Error for data that are

@@ -112,7 +112,7 @@ class BytePairEncoding {
     void add(const std::string& left, const std::string& right, const Where&... where) {
       const auto id_of = [&](const std::string& symbol) {
         const auto found = ids.find(symbol);
-        require(found != ids.end(), where..., ": '", symbol, "' is no symbol of ", encoder_json.string(),
+        require(found != ids.end(), where..., ": '", symbol, "' is no symbol of ", encoder_json,
                 ": the two do not belong together");
         return found->second;
       };
@@ -123,10 +123,10 @@ class BytePairEncoding {
 
   Ids read_symbols(const std::filesystem::path& path) {
     std::ifstream in(path);
-    require(in.good(), "cannot open '", path.string(), "'");
+    require(in.good(), "cannot open '", path, "'");
     const auto json = nlohmann::json::parse(in, nullptr, false);
-    require(json.is_object(), path.string(), ": not a JSON object of symbols and their ids");
-    require(!is_tokenizer_json(json), path.string(),
+    require(json.is_object(), path, ": not a JSON object of symbols and their ids");
+    require(!is_tokenizer_json(json), path,
             ": a tokenizer.json, which holds the merges too; give it without another file of merges");
     return take_symbols(json, path);
   }
@@ -135,18 +135,19 @@ class BytePairEncoding {
     const ByteAlphabet alphabet;
     Ids ids;
     for (const auto& [symbol, value] : json.items()) {
-      require(value.is_number_unsigned() && value.get<std::uint64_t>() <= largest_id, path.string(),
-              ": the id of '", symbol, "' is ", value.is_number() ? value.dump() : value.type_name(),
-              ", expected a number from 0 to ", largest_id);
+      require(
+          value.is_number_unsigned() && value.get<std::uint64_t>() <= largest_id, path, ": the id of '",
+          symbol, "' is ", [&value = value] { return value.is_number() ? value.dump() : value.type_name(); },
+          ", expected a number from 0 to ", largest_id);
       const auto id = value.get<BpeId>();
       if (id >= bytes_.size()) bytes_.resize(id + 1);
-      require(bytes_[id].empty(), path.string(), ": id ", id, " occurs twice, once for '", symbol, "'");
+      require(bytes_[id].empty(), path, ": id ", id, " occurs twice, once for '", symbol, "'");
       bytes_[id] = alphabet.unspell(symbol);
       ids.emplace(symbol, id);
     }
     for (unsigned byte = 0; byte < 256; ++byte) {
       const auto found = ids.find(alphabet.spelling(static_cast<unsigned char>(byte)));
-      require(found != ids.end(), path.string(), ": no symbol for byte ", byte, " (it would be spelled '",
+      require(found != ids.end(), path, ": no symbol for byte ", byte, " (it would be spelled '",
               alphabet.spelling(static_cast<unsigned char>(byte)), "'): not a byte-level BPE vocabulary");
       byte_ids_[byte] = found->second;
     }
@@ -156,7 +157,7 @@ class BytePairEncoding {
   void read_merges(const std::filesystem::path& path, const Ids& ids,
                    const std::filesystem::path& encoder_json) {
     std::ifstream in(path);
-    require(in.good(), "cannot open '", path.string(), "'");
+    require(in.good(), "cannot open '", path, "'");
     MergeList merges{ids, encoder_json, {}};
     std::size_t line_number = 0;
     for (std::string line; std::getline(in, line);) {
@@ -165,11 +166,11 @@ class BytePairEncoding {
       line.resize(line.find_last_not_of(" \t\r") + 1);
       if (line.empty() || (line_number == 1 && line.starts_with("#version"))) continue;
       const std::size_t space = line.find(' ');
-      require(space != std::string::npos && line.find(' ', space + 1) == std::string::npos, path.string(),
-              ":", line_number, ": expected two symbols and a space between, found '", line, "'");
+      require(space != std::string::npos && line.find(' ', space + 1) == std::string::npos, path, ":",
+              line_number, ": expected two symbols and a space between, found '", line, "'");
       merges.add(line.substr(0, space), line.substr(space + 1), path.string(), ":", line_number);
     }
-    require(!in.bad(), "cannot read '", path.string(), "' after line ", line_number);
+    require(!in.bad(), "cannot read '", path, "' after line ", line_number);
     index_merges(merges.slots, path);
   }
 
@@ -180,7 +181,7 @@ class BytePairEncoding {
     for (const Slot& merge : merges) {
       std::size_t at = slot(merge.key);
       while (slots_[at].key != no_key && slots_[at].key != merge.key) at = (at + 1) & (capacity - 1);
-      require(slots_[at].key == no_key, path.string(), ": merge ", merge.merge.rank + 1, " occurs twice");
+      require(slots_[at].key == no_key, path, ": merge ", merge.merge.rank + 1, " occurs twice");
       slots_[at] = merge;
     }
   }

@@ -26,19 +26,18 @@ class Dictionary {
   /// symbol that occurs twice or is reserved, without that flag.
   static Dictionary load(const std::filesystem::path& path) {
     std::ifstream in(path);
-    require(in.good(), "cannot open '", path.string(), "': a data-bin holds its vocabulary in dict.txt");
+    require(in.good(), "cannot open '", path, "': a data-bin holds its vocabulary in dict.txt");
     Dictionary result;
     std::size_t line_number = 0;
     for (std::string line; std::getline(in, line);) {
       if (++line_number == 1 && line.starts_with(byte_order_mark)) line.erase(0, byte_order_mark.size());
       const auto entry = parse(line);
-      require(entry.has_value(), path.string(), ":", line_number, ": expected '<symbol> <count>', found '",
-              line, "'");
-      require(result.add(entry->symbol, entry->overwrites), path.string(), ":", line_number, ": the symbol '",
+      require(entry.has_value(), path, ":", line_number, ": expected '<symbol> <count>', found '", line, "'");
+      require(result.add(entry->symbol, entry->overwrites), path, ":", line_number, ": the symbol '",
               entry->symbol, "' occurs twice or is one of the reserved ones (<s> <pad> </s> <unk>)");
     }
-    require(!in.bad(), "cannot read '", path.string(), "' after line ", line_number);
-    require(line_number > 0, path.string(), ": no symbols; expected lines of '<symbol> <count>'");
+    require(!in.bad(), "cannot read '", path, "' after line ", line_number);
+    require(line_number > 0, path, ": no symbols; expected lines of '<symbol> <count>'");
     return result;
   }
 

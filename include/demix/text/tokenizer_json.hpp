@@ -61,8 +61,8 @@ inline TokenizerJson read(const nlohmann::json& json, const std::string& name) {
   const auto type = model.value("type", "BPE");
   require(type == "BPE", name, ": a tokenizer of type ", type, ", expected BPE (byte-level)");
   for (const char* suffix : {"continuing_subword_prefix", "end_of_word_suffix"})
-    require(!model.contains(suffix) || model[suffix].is_null() || model[suffix] == "", name, ": it has a ",
-            suffix, ": not a byte-level BPE");
+    require(!model.contains(suffix) || model[suffix].is_null() || model[suffix] == nlohmann::json(""), name,
+            ": it has a ", suffix, ": not a byte-level BPE");
   require(!model.value("byte_fallback", false), name, ": it has byte_fallback: not a byte-level BPE");
   const auto vocab = model.find("vocab"), merges = model.find("merges");
   require(vocab != model.end() && vocab->is_object() && merges != model.end() && merges->is_array(), name,
@@ -71,10 +71,10 @@ inline TokenizerJson read(const nlohmann::json& json, const std::string& name) {
   for (const auto& merge : *merges)
     result.merges.push_back(read_merge(merge, concat(name, ": merge ", result.merges.size() + 1)));
   const auto given = [&](const char* key) { return json.contains(key) && !json[key].is_null(); };
-  if (given("normalizer")) result.ignored.push_back("its normalizer");
+  if (given("normalizer")) result.ignored.emplace_back("its normalizer");
   if (given("pre_tokenizer") && !cuts_like_gpt2(json["pre_tokenizer"]))
-    result.ignored.push_back("its pre_tokenizer, which is not GPT-2's");
-  if (model.value("ignore_merges", false)) result.ignored.push_back("ignore_merges");
+    result.ignored.emplace_back("its pre_tokenizer, which is not GPT-2's");
+  if (model.value("ignore_merges", false)) result.ignored.emplace_back("ignore_merges");
   return result;
 }
 
@@ -84,7 +84,7 @@ inline TokenizerJson read(const nlohmann::json& json, const std::string& name) {
 /// adds to the model's are left out: nothing in text is special.
 inline TokenizerJson read_tokenizer_json(const std::filesystem::path& path) {
   std::ifstream in(path);
-  require(in.good(), "cannot open '", path.string(), "'");
+  require(in.good(), "cannot open '", path, "'");
   const auto json = nlohmann::json::parse(in, nullptr, false);
   try {
     return tokenizer_json_detail::read(json, path.string());

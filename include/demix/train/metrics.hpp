@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "demix/core/error.hpp"
 #include "demix/core/json_text.hpp"
@@ -57,15 +58,15 @@ class MetricsLog {
       const auto object = nlohmann::json::parse(line, nullptr, false);
       if (object.is_discarded()) continue;
       require(
-          object.is_object() && object.contains("step") && object["step"].is_number_unsigned(), "'",
-          path_.string(), "', line ", number, ": ", line.substr(0, 80),
+          object.is_object() && object.contains("step") && object["step"].is_number_unsigned(), "'", path_,
+          "', line ", number, ": ", std::string_view(line).substr(0, 80),
           " is not the metrics of an update, an object with a whole number \"step\"; move the file away, or "
           "use another --save-dir");
       const auto of = object["step"].get<std::uint64_t>();
       const bool valid = object.contains("type") && object["type"] == "valid";
       if (of < step || (of == step && !(valid && validates_again))) kept.write(line + "\n");
     }
-    require(!in.bad(), "cannot read '", path_.string(), "'");
+    require(!in.bad(), "cannot read '", path_, "'");
     kept.commit();
   }
 

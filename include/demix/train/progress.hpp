@@ -2,6 +2,7 @@
 // What a person sees while training runs.
 
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -12,7 +13,7 @@ namespace demix::train {
 
 /// "2h03m", "4m05s", "17s".
 inline std::string short_duration(double seconds) {
-  const auto s = static_cast<long long>(seconds + 0.5);
+  const auto s = std::llround(seconds);
   char text[48];
   if (s >= 3600)
     std::snprintf(text, sizeof text, "%lldh%02lldm", s / 3600, s / 60 % 60);

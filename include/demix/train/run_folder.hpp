@@ -124,7 +124,7 @@ class RunFolder {
     const checkpoint::Checkpoint from(path);
     const auto &found = from.metadata, expected = metadata(step);
     const auto require_same = [&](const char* what, const std::string& there, const std::string& here) {
-      require(there == here, "cannot continue from ", path.string(), ": its ", what, " is\n  ", there,
+      require(there == here, "cannot continue from ", path, ": its ", what, " is\n  ", there,
               "\nbut this run's is\n  ", here,
               "\nUse another --save-dir, or the options that started that run");
     };

@@ -73,7 +73,7 @@ inline void require_same_text(const std::string& checkpoint, const nlohmann::jso
     for (const auto& [split, now] : splits.items()) {
       const auto before = there.value(domain, nlohmann::json::object()).value(split, nlohmann::json());
       require(before == now, "cannot continue from ", checkpoint, ": its ", split, " text of domain '",
-              domain, "' is\n  ", before.dump(), "\nbut that of ", data_bin.string(), " is\n  ", now.dump(),
+              domain, "' is\n  ", before, "\nbut that of ", data_bin, " is\n  ", now,
               "\nUse the text that the run began with, or another --save-dir");
     }
 }

@@ -1,6 +1,5 @@
-#include <set>
-
 #include "demix/model/initialize.hpp"
+
 #include "model/model_testing.hpp"
 
 using namespace demix;
@@ -19,26 +18,7 @@ std::pair<double, double> mean_and_deviation(std::span<const float> values) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(model_parameters)
-
-BOOST_AUTO_TEST_CASE(names_are_unique_and_nothing_overlaps) {
-  device::Cpu cpu;
-  const Demix model(cpu, tiny_config(Positions::learned, false), three_domains, Seed{1});
-  for (const auto* region : {&model.layout().shared, &model.layout().expert}) {
-    std::set<std::string> names;
-    std::size_t end = 0;
-    for (const auto& parameter : region->parameters()) {
-      BOOST_TEST(names.insert(parameter.name).second, parameter.name << " is there twice");
-      BOOST_TEST(parameter.offset >= end);
-      end = parameter.offset + parameter.size();
-    }
-    BOOST_TEST(end <= region->size());
-  }
-  BOOST_TEST(model.layout().expert.parameters().size() == 2u * 4u);
-  BOOST_TEST(model.weights().master().regions().size() == 4u);
-  BOOST_TEST(model.weights().master().size() ==
-             model.layout().shared.size() + 3 * model.layout().expert.size());
-}
+BOOST_AUTO_TEST_SUITE(initialize_parameters)
 
 BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
   device::Cpu cpu;
@@ -98,49 +78,37 @@ BOOST_AUTO_TEST_CASE(seeds_layers_and_names_give_different_values) {
   BOOST_TEST(!std::equal(q0.begin(), q0.end(), q1.begin()));
 }
 
-BOOST_AUTO_TEST_CASE(sinusoids) {
-  const auto table = sinusoidal_positions<double>(3, 4);  // rows 0 .. 4, frequencies 1 and 1 / 10000
-  BOOST_TEST(table.size() == 20u);
-  for (std::size_t c = 0; c < 4; ++c) BOOST_TEST(table[pad_token * 4 + c] == 0.0);
-  const std::vector<double> row2{std::sin(2.0), std::sin(2e-4), std::cos(2.0), std::cos(2e-4)};
-  DEMIX_CHECK_CLOSE((std::vector<double>(table.begin() + 8, table.begin() + 12)), row2, 1e-12);
+BOOST_AUTO_TEST_CASE(a_value_depends_on_seed_name_and_place_alone) {
+  const auto values_of = [](const std::string& name, std::size_t rows, int threads, std::size_t before) {
+    const Threads guard(threads);
+    ParameterLayout layout;
+    if (before > 0) layout.shared.matrix("before", before, 3, Initializer::normal(1));
+    layout.shared.matrix(name, rows, 5, Initializer::normal(2));
+    const auto& parameter = layout.shared.parameters().back();
+    device::Cpu cpu;
+    Weights<device::Cpu, Fp64> weights(cpu, layout, HeldExperts(0));
+    initialize(cpu, layout, Seed{9}, weights);
+    const auto values = span_of(weights.master(), RegionId::shared(), parameter);
+    return std::vector<double>(values.begin(), values.end());
+  };
+  const auto a = values_of("a", 40, 1, 0);
+  BOOST_TEST(a == values_of("a", 40, 3, 7), boost::test_tools::per_element());
+  auto front = values_of("a", 41, 1, 0);  // another shape scales a normal matrix not at all
+  front.resize(a.size());
+  BOOST_TEST(a == front, boost::test_tools::per_element());
+  BOOST_TEST((a != values_of("b", 40, 1, 0)));
 }
 
-BOOST_AUTO_TEST_CASE(a_layout_that_is_no_models_is_refused) {
-  const auto error_of = [](bool has_experts, auto declare) -> std::string {
-    ParameterLayout layout;
-    layout.shared.vector("a", 3, Initializer::zeros());
-    declare(layout);
-    try {
-      validate(layout, has_experts);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
-  };
-  const auto mentions = [](const std::string& text, const char* word) {
-    BOOST_TEST(text.find(word) != std::string::npos, "'" << text << "' does not mention " << word);
-  };
-  const auto named = [](const std::string& name) {
-    return [name](ParameterLayout& layout) { layout.shared.matrix(name, 2, 2, Initializer::zeros()); };
-  };
-  const auto expert = [](ParameterLayout& layout) { layout.expert.vector("b", 3, Initializer::zeros()); };
-  const auto nothing = [](ParameterLayout&) {};
-  BOOST_TEST(error_of(false, nothing) == "");
-  BOOST_TEST(error_of(true, expert) == "");
-  BOOST_TEST(error_of(false, named("decoder.layers.0.fc1.weight")) == "");
-  mentions(error_of(false, expert), "'b' first: they would never be saved");
-  mentions(error_of(true, nothing), "no parameter is declared in layout.expert");
-  mentions(error_of(false, named("a")), "two parameters are called 'a'");
-  mentions(
-      error_of(true, [](ParameterLayout& layout) { layout.expert.vector("a", 3, Initializer::zeros()); }),
-      "two parameters are called 'a'");
-  for (const std::string& name :
-       {std::string(), std::string("."), std::string("b/c"), std::string("b\0c", 3)})
-    mentions(error_of(false, named(name)), "cannot be that of a dataset");
-  mentions(
-      error_of(false, [](ParameterLayout& layout) { layout.shared.matrix("b", 0, 5, Initializer::zeros()); }),
-      "'b' is empty: [0, 5]");
+BOOST_AUTO_TEST_CASE(experts_that_are_held_start_as_they_do_where_all_are) {
+  device::Cpu cpu;
+  const Demix model(cpu, tiny_config(), three_domains, Seed{1});
+  Weights<device::Cpu, Fp32> some(cpu, model.layout(), HeldExperts(3, {ExpertId{2}}));
+  initialize(cpu, model.layout(), Seed{1}, some);
+  for (const RegionId r : some.regions()) {
+    const std::span<const float> here = some.master().region(r), there = model.weights().master().region(r);
+    BOOST_TEST(std::equal(here.begin(), here.end(), there.begin(), there.end()),
+               (r.is_shared() ? "shared" : "expert"));
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
