@@ -60,7 +60,7 @@ struct Setting {
   std::unique_ptr<Model> adapt(const adapt::Settings& options) {
     adapt::Adaptation<Model> adaptation(device, checkpoint::ModelSource(base_path()), options);
     BOOST_TEST(adaptation.train([] {}));
-    if (Model::has_experts) adaptation.join();
+    if (Model::has_experts) adaptation.folder().join(adaptation.record());
     return load(options.training.save_dir / "checkpoint_last");
   }
 

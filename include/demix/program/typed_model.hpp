@@ -75,10 +75,11 @@ class TypedModel final : public ModelType {
                  options.threads);
     stop.defer("this micro-batch, or batch of validation");
     if (!adaptation.train([&] { stop.poll(); })) return 128 + stop.received();
-    if constexpr (Model::has_experts) {
+    if (Model::has_experts) {
       stop.end_at_once();  // the same command joins again
-      if (const auto experts = adaptation.join())
-        std::fprintf(stderr, "joined: %s has all %zu experts\n", adaptation.joined().c_str(), experts);
+      if (const auto experts = adaptation.folder().join(adaptation.record()))
+        std::fprintf(stderr, "joined: %s has all %zu experts\n", adaptation.folder().joined().c_str(),
+                     experts);
     }
     return 0;
   }

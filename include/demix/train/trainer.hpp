@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -58,8 +59,7 @@ class Trainer {
   /// it throws Stopped on any rank, an update that is not whole is dropped, the rest saved, and false
   /// returned. Throws Error at a loss, perplexity or gradient that is not finite; the checkpoints on disk are
   /// then all from before it. Collective; what one rank throws, all do.
-  template <class Poll>
-  bool run(const Poll& poll) {
+  bool run(const std::function<void()>& poll) {
     if (run_.step > 0) log_.message(concat("continuing from ", folder_.path_of(run_.step)));
     try {
       if (run_.validation_due) finish_update(poll);  // the run was stopped in it
@@ -80,8 +80,7 @@ class Trainer {
   }
 
  private:
-  template <class Poll>
-  void update(const Poll& poll) {
+  void update(const std::function<void()>& poll) {
     log_.begin_update();
     const double learning_rate = schedule_.learning_rate(run_.step + 1);
     const UpdateReport report = updates_.update(run_.step + 1, learning_rate, poll);
@@ -93,8 +92,7 @@ class Trainer {
   }
 
   /// Validation and saving, where they are due; a new best average perplexity is saved and kept.
-  template <class Poll>
-  void finish_update(const Poll& poll) {
+  void finish_update(const std::function<void()>& poll) {
     if (run_.validation_due) validate_now(poll);
     if (last())
       save();
@@ -102,8 +100,7 @@ class Trainer {
       save_or_go_on();
   }
 
-  template <class Poll>
-  void validate_now(const Poll& poll) {
+  void validate_now(const std::function<void()>& poll) {
     const auto found = validate(model_, data_, placement_, ranks_, settings_.max_valid_batches, poll);
     if (!std::isfinite(found.average))
       fail_not_finite("the average validation perplexity (" + RunLog::line(run_.step, found) + ")");

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -56,8 +57,7 @@ class Updates {
   /// a micro-batch does, all ranks throw, like Agreement::meet, and nothing is changed. Nor is it where the
   /// gradient's norm is not finite, or there is no token, and the report says so. Collective. Waits for the
   /// device once.
-  template <class Poll>
-  UpdateReport update(std::uint64_t number, double learning_rate, const Poll& poll) {
+  UpdateReport update(std::uint64_t number, double learning_rate, const std::function<void()>& poll) {
     D& device = model_.device();
     gradients_.fill_zero();
     totals_.clear();
@@ -79,8 +79,7 @@ class Updates {
  private:
   /// The gradient of this rank's micro-batches. Returns what ended them early: the other ranks wait for this
   /// one in the sums.
-  template <class Poll>
-  std::exception_ptr accumulate(std::uint64_t number, const Poll& poll) {
+  std::exception_ptr accumulate(std::uint64_t number, const std::function<void()>& poll) {
     try {
       for (std::uint64_t micro = 0; micro < settings_.micro_batches; ++micro) {
         poll();

@@ -2,6 +2,7 @@
 // The perplexity of every domain's validation text, scored by the ranks that hold the domain.
 
 #include <array>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,9 +25,10 @@ struct Validation {
 /// the ranks that hold it, so the numbers are those of one process, bit for bit; of k replicas each takes
 /// every k-th of its domains. `poll` is called before each batch, and what it throws ends the validation of
 /// all ranks at the same batch, like Agreement::in_turns. Collective; all ranks get the same.
-template <device::Device D, Precision P, comm::Communicator Comm, class Poll>
+template <device::Device D, Precision P, comm::Communicator Comm>
 Validation validate(TrainableModel<D, P>& model, const TrainingData& data, const comm::Placement& placement,
-                    comm::Agreement<D, Comm>& ranks, std::size_t max_batches, const Poll& poll) {
+                    comm::Agreement<D, Comm>& ranks, std::size_t max_batches,
+                    const std::function<void()>& poll) {
   const auto& names = model.domains();
   std::vector<double> losses(names.size(), 0.0), tokens(names.size(), 0.0);
   ranks.in_turns(poll, [&](const auto& turn) {
