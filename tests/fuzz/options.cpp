@@ -1,10 +1,9 @@
 // A trainer's command line, an argument a line, and its ini file.
 
-#include "demix/train/options.hpp"
-
 #include <iostream>
 #include <sstream>
 
+#include "demix/program/train_options.hpp"
 #include "support.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -18,9 +17,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::ostringstream help;
   auto* const terminal = std::cout.rdbuf(help.rdbuf());
   fuzz::read([&] {
-    demix::train::RunOptions run;
-    demix::train::parse_options("demix-train-demix", "", static_cast<int>(arguments.size()), arguments.data(),
-                                run);
+    demix::program::TrainOptions run;
+    demix::program::parse_train_options("demix-train-demix", "", {"relu", "gelu"},
+                                        static_cast<int>(arguments.size()), arguments.data(), run);
   });
   std::cout.rdbuf(terminal);
   return 0;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "demix/checkpoint/checkpoint.hpp"
 #include "demix/checkpoint/experts.hpp"
 #include "demix/model/memory.hpp"
 
