@@ -223,7 +223,7 @@ BOOST_AUTO_TEST_CASE(a_missing_joined_model_is_joined_again_and_a_changed_base_i
   fs::copy_file(checkpoint::expert_file(setting.base_path(), "a"), file,
                 fs::copy_options::overwrite_existing);
   test::set_text(file, "domain", "b");
-  BOOST_TEST(mentions(error_of([&] { setting.adapt(options); }), {"base", "--save-dir"}));
+  BOOST_TEST(mentions(error_of([&] { setting.adapt(options); }), {"base", "save_dir"}));
 }
 
 BOOST_AUTO_TEST_CASE(the_folder_of_another_run_is_refused) {
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(the_folder_of_another_run_is_refused) {
   auto options = setting.options("full");
   fs::create_directories(options.training.save_dir);
   fs::copy(setting.base_path(), options.training.save_dir / "checkpoint_40", fs::copy_options::recursive);
-  BOOST_TEST(mentions(error_of([&] { setting.adapt(options); }), {"no adaptation", "--save-dir"}));
+  BOOST_TEST(mentions(error_of([&] { setting.adapt(options); }), {"no adaptation", "save_dir"}));
   BOOST_TEST(!fs::exists(options.training.save_dir / "adapt.json"));
 }
 

@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(damaged_ones_are_errors) {
   for (const auto& text : {std::string(), record.json().dump().substr(0, 40), std::string("{}"),
                            std::string("[1]"), std::string(R"({"domain": 3, "mode": "full"})")}) {
     test::write_bytes(path, text);
-    BOOST_TEST(mentions(error_of([&] { adapt::read_record(path); }), {"adapt.json", "--save-dir"}), text);
+    BOOST_TEST(mentions(error_of([&] { adapt::read_record(path); }), {"adapt.json", "save_dir"}), text);
   }
 }
 
@@ -55,7 +55,7 @@ BOOST_AUTO_TEST_CASE(another_domain_mode_base_or_start_is_refused) {
   other.start.clear();
   BOOST_TEST(refusal(other) == "no error");  // the record chooses
   other.start = "code";
-  BOOST_TEST(mentions(refusal(other), {"runs/news", "start", "'law'", "'code'", "--save-dir"}));
+  BOOST_TEST(mentions(refusal(other), {"runs/news", "start", "'law'", "'code'", "save_dir"}));
   other = record;
   other.domain = "mail";
   BOOST_TEST(mentions(refusal(other), {"domain", "'news'", "'mail'"}));

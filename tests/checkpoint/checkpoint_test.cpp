@@ -51,7 +51,7 @@ BOOST_AUTO_TEST_SUITE(round_trip)
 BOOST_AUTO_TEST_CASE(dense_tied_and_untied) {
   auto config = small_config();
   for (const bool tied : {false, true})
-    for (const auto positions : {Positions::sinusoidal, Positions::learned}) {
+    for (const auto positions : {Positions::sinusoidal, Positions::learned, Positions::none}) {
       config.tied_embeddings = tied;
       config.positions = positions;
       config.dropout = tied ? 0.0f : 0.1f;

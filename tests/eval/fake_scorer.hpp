@@ -29,8 +29,7 @@ class FakeScorer : public eval::Scorer {
   bool has_experts() const override { return true; }
   std::size_t prefix_length() const override { return 0; }
   std::size_t text_length() const override { return text_length_; }
-  std::size_t dictionary_size() const override { return config_.vocabulary; }
-  std::vector<double> logits(const Batch&) override { throw Error("not here"); }
+  std::vector<double> next_logits(const Batch&) override { throw Error("not here"); }
   std::unique_ptr<Cache> make_cache(std::size_t sequences) const override {
     return std::make_unique<FakeCache>(sequences);
   }

@@ -300,6 +300,7 @@ struct FixedModel : test::FakeScorer {
     });
     return losses;
   }
+  using FakeScorer::next_logits;
   std::vector<double> next_logits(const Batch& batch, Cache& cache) override {
     of(batch, cache);
     std::vector<double> logits;

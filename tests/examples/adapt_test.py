@@ -182,16 +182,16 @@ class AdaptingInterrupted(AdaptTest):
         self.adapted(base, run_dir, "feedforward", "--from", "alpha")
         self.adapted(base, run_dir, "feedforward")
         self.copy_domain("gamma", "delta")
-        self.assert_fails(self.adapt(base, run_dir, "full", "--from", "alpha"), 1, "mode", "'feedforward'", "'full'", "--save-dir")
+        self.assert_fails(self.adapt(base, run_dir, "full", "--from", "alpha"), 1, "mode", "'feedforward'", "'full'", "save_dir")
         self.assert_fails(self.adapt(base, run_dir, "feedforward", "--from", "beta"), 1, "start", "'alpha'", "'beta'")
         self.assert_fails(self.adapt(base, run_dir, "feedforward", domain="delta"), 1, "domain", "'gamma'", "'delta'")
-        self.assert_fails(self.adapt(base, run_dir, "feedforward", "--lr", "1e-3"), 1, "settings", "--save-dir")
+        self.assert_fails(self.adapt(base, run_dir, "feedforward", "--lr", "1e-3"), 1, "settings", "save_dir")
         other = self.folder / "other"
         self.assertEqual(train("demix", self.data, other, "--train-domains", "alpha,beta", "--max-update", 3).returncode, 0)
         self.assert_fails(self.adapt(other / "checkpoint_last", run_dir, "feedforward"), 1, "base", "step 3", "step 120")
         # The record is lost, and with it what the run was.
         (run_dir / "adapt.json").unlink()
-        self.assert_fails(self.adapt(base, run_dir, "feedforward", "--from", "alpha"), 1, "adapt.json", "--save-dir")
+        self.assert_fails(self.adapt(base, run_dir, "feedforward", "--from", "alpha"), 1, "adapt.json", "save_dir")
         self.assertEqual(files_of(run_dir), {name: data for name, data in before.items() if name != "adapt.json"})
 
 
@@ -246,7 +246,7 @@ class AdaptingWrongly(AdaptTest):
         base = self.base("demix")
         self.assert_fails(self.adapt(base.parent, self.folder / "run", "full"), 1, "checkpoint_last")
         before = files_of(base.parent)
-        self.assert_fails(self.adapt(base, base.parent, "full"), 1, "another --save-dir")
+        self.assert_fails(self.adapt(base, base.parent, "full"), 1, "another save_dir")
         self.assertEqual(files_of(base.parent), before)
 
     def test_a_save_dir_inside_the_base(self):
@@ -261,7 +261,7 @@ class AdaptingWrongly(AdaptTest):
     def test_what_another_adaptation_joined(self):
         base, run_dir = self.base("demix"), self.folder / "run"
         (run_dir / "joined").mkdir(parents=True)
-        self.assert_fails(self.adapt(base, run_dir, "feedforward"), 1, "joined", "another adaptation", "--save-dir")
+        self.assert_fails(self.adapt(base, run_dir, "feedforward"), 1, "joined", "another adaptation", "save_dir")
 
     def test_damaged_files_are_named(self):
         base = self.base("demix")

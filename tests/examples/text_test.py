@@ -27,7 +27,7 @@ class TextOfARun(ProgramTest):
         self.before = files_of(self.folder / "run")
 
     def refuse(self, *words):
-        self.assert_fails(self.train(), 1, "cannot continue from", str(self.data), "another --save-dir", *words)
+        self.assert_fails(self.train(), 1, "cannot continue from", str(self.data), "another save_dir", *words)
         self.assertEqual(files_of(self.folder / "run"), self.before)
 
     def test_other_tokens_of_the_same_size(self):

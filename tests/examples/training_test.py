@@ -221,7 +221,7 @@ class Resuming(programs.ProgramTest):
         for words, arguments in ((("lr",), ["--lr", "1e-4"]), (("architecture", "layers=3"), ["--layers", "3"]),
                                  (("domains",), ["--train-domains", "alpha,beta"])):
             done = train("demix", self.data, save_dir, "--max-update", 10, *arguments)
-            self.assert_fails(done, 1, "cannot continue", "--save-dir", *words)
+            self.assert_fails(done, 1, "cannot continue", "save_dir", *words)
         done = train("dense", self.data, save_dir, "--max-update", 10)
         self.assert_fails(done, 1, "experiment", "demix", "dense")
         self.assertEqual(files_of(save_dir), before)

@@ -22,12 +22,12 @@ namespace {
 
 using ElementTypes = std::tuple<float, double>;
 
-struct Shape {
+struct RowShape {
   std::size_t rows, cols;
 };
 /// Narrower than a warp, than a block, around a block's 256 threads, several rounds of a block; more rows
 /// than the 32 of a chunk of column sums.
-constexpr Shape shapes[] = {{1, 1}, {5, 31}, {4, 256}, {3, 257}, {16, 300}, {2, 700}, {70, 5}};
+constexpr RowShape shapes[] = {{1, 1}, {5, 31}, {4, 256}, {3, 257}, {16, 300}, {2, 700}, {70, 5}};
 
 /// What an operation leaves in memory.
 template <class T>
@@ -47,7 +47,7 @@ struct Devices {
 
 /// Runs the operation on both devices and compares every array that it returns.
 template <class Operation>
-void check_same(Devices& devices, const char* what, Shape shape, double tolerance,
+void check_same(Devices& devices, const char* what, RowShape shape, double tolerance,
                 const Operation& operation) {
   const auto expected = operation(devices.cpu), actual = operation(devices.cuda);
   BOOST_REQUIRE(actual.size() == expected.size());
@@ -62,7 +62,7 @@ void check_same(Devices& devices, const char* what, Shape shape, double toleranc
 template <ops::Activation A, class T>
 void check_activation() {
   Devices devices;
-  for (const Shape s : shapes) {
+  for (const RowShape s : shapes) {
     const auto pre = cast<T>(random_values(s.rows * s.cols, 1)), bias = cast<T>(random_values(s.cols, 2)),
                gradient = cast<T>(random_values(s.rows * s.cols, 3));
     check_same(devices, A::name, s, Tolerance<T>::elementwise, [&](auto& device) {
@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_SUITE(cuda_ops)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(layer_norm, T, ElementTypes) {
   Devices devices;
-  for (const Shape s : shapes) {
+  for (const RowShape s : shapes) {
     const auto x0 = cast<T>(random_values(s.rows * s.cols, 1)),
                dy0 = cast<T>(random_values(s.rows * s.cols, 2)),
                dx0 = cast<T>(random_values(s.rows * s.cols, 3)), gamma0 = cast<T>(random_values(s.cols, 4)),
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(gelu_tanh, T, ElementTypes) { check_activation<ops
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(dropout_and_residual, T, ElementTypes) {
   Devices devices;
-  for (const Shape s : shapes)
+  for (const RowShape s : shapes)
     for (const float probability : {0.0f, 0.3f}) {
       const ops::Dropout dropout{probability, Seed{77}, 5, 3};
       const auto branch0 = cast<T>(random_values(s.rows * s.cols, 1)),
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(dropout_and_residual, T, ElementTypes) {
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(bias_on_a_strided_view, T, ElementTypes) {
   Devices devices;
-  for (const Shape s : shapes) {
+  for (const RowShape s : shapes) {
     const std::size_t stride = s.cols + 3;
     const auto y0 = cast<T>(random_values(s.rows * stride, 1)), bias0 = cast<T>(random_values(s.cols, 2));
     check_same(devices, "bias", s, Tolerance<T>::reduction, [&](auto& device) {
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(embedding, T, ElementTypes) {
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropy, T, ElementTypes) {
   Devices devices;
-  for (const Shape s : shapes)
+  for (const RowShape s : shapes)
     for (const double magnitude : {3.0, 1e4}) {
       auto logits0 = cast<T>(random_values(s.rows * s.cols, 1));
       for (T& z : logits0) z *= static_cast<T>(magnitude);
@@ -232,7 +232,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(segment_sums, T, ElementTypes) {
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(softmax_rows, T, ElementTypes) {
   Devices devices;
-  for (const Shape s : shapes) {
+  for (const RowShape s : shapes) {
     const auto x0 = cast<T>(random_values(s.rows * s.cols, 1)),
                dy0 = cast<T>(random_values(s.rows * s.cols, 2));
     check_same(devices, "softmax", s, Tolerance<T>::reduction, [&](auto& device) {
@@ -272,7 +272,7 @@ BOOST_AUTO_TEST_CASE(groups_of_rows) {
 // Rows to two of three experts each and back, and the sums of an index's rows.
 BOOST_AUTO_TEST_CASE_TEMPLATE(gathering_and_routing, T, ElementTypes) {
   Devices devices;
-  for (const Shape s : shapes) {
+  for (const RowShape s : shapes) {
     const std::size_t n = s.rows, experts = 3;
     const auto logits0 = cast<T>(random_values(n * experts, 1)), x0 = cast<T>(random_values(n * s.cols, 2)),
                dy0 = cast<T>(random_values(n * s.cols, 3)),

@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(lines_that_are_no_metrics_are_named) {
     const std::string text = "{\"step\":1}\n" + line + "\n";
     demix::test::write_file(path, text);
     demix::test::check_mentions(demix::test::error_of([&] { MetricsLog(path, 2); }),
-                                {path.string() + "', line 2: " + line, "step", "--save-dir"});
+                                {path.string() + "', line 2: " + line, "step", "save_dir"});
     BOOST_TEST(demix::test::read_file(path) == text);
   }
   BOOST_TEST(std::distance(std::filesystem::directory_iterator(folder.path),

@@ -1,6 +1,7 @@
 #pragma once
 // Adaptation to a new domain (Gururangan et al. 2022, section 5): DEMix-DAPT, and DAPT of the other models.
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
@@ -25,13 +26,17 @@ class Adaptation {
   using D = typename Model::DeviceType;
   using P = typename Model::PrecisionType;
   static constexpr bool has_choice = Model::has_experts || Model::prefix_length > 0;
+  // Of experts the adapted model has the new one alone, of tokens all.
+  static constexpr bool can_be_adapted = !(Model::has_experts && Model::prefix_length > 0);
 
   /// Chooses the start and takes its values from the base, which is in memory no longer than that. The new
-  /// domain is none of the base's. `on_choice` is called before the posterior chooses, which takes a while.
+  /// domain is none of the base's. `on_choice` is called before the posterior chooses, which takes a while,
+  /// and `on_record` when the start is known.
   /// Throws Error for data, or a folder, of something else.
   Adaptation(
       D& device, const checkpoint::ModelSource& base, const Settings& settings,
-      const std::function<void()>& on_choice = [] {})
+      const std::function<void()>& on_choice = [] {},
+      const std::function<void(const Record&)>& on_record = [](const Record&) {})
       : settings_(settings),
         folder_(settings, base.metadata()),
         model_(device, base.metadata().config, new_domains(base.metadata(), settings.domain)),
@@ -44,6 +49,7 @@ class Adaptation {
       return eval::estimate_posterior(scorer, valid, eval::default_sequences(valid.block_length()),
                                       posterior_batches);
     });
+    on_record(record_);
     start_from(old, has_choice ? folder_.start(record_) : DomainId(0), model_);
   }
 
@@ -54,18 +60,24 @@ class Adaptation {
   /// What is trained.
   std::vector<optim::ParameterSpan> trained() const { return trained_spans(model_, settings_.mode); }
 
-  /// Trains to the end. Returns false when `poll` threw Stopped, like train::Trainer::run.
-  bool train(const std::function<void()>& poll) {
+  /// Trains to the end, or goes on with what stands in the folder; `on_ready` is called when that is loaded.
+  /// Returns false when `poll` threw Stopped, like train::Trainer::run.
+  bool train(
+      const std::function<void()>& poll, const std::function<void()>& on_ready = [] {}) {
     const train::Adaptation what{trained(),
                                  {{"mode", record_.mode}, {"base", record_.hash}, {"start", record_.start}}};
     train::Trainable<Model> trainable(model_);
     train::Trainer<D, P, comm::Self> trainer(trainable, comm::Self(), comm::Placement::whole(1), data_,
                                              settings_.training, settings_.training.adam, what);
+    on_ready();
     return trainer.run(poll);
   }
 
  private:
   static std::vector<std::string> new_domains(const checkpoint::Metadata& base, const std::string& domain) {
+    require(can_be_adapted, "adaptation: of a model with both experts and domain tokens it is not known how");
+    require(std::find(base.domains.begin(), base.domains.end(), domain) == base.domains.end(),
+            "adaptation: the base has domain '", domain, "' already");
     std::vector<std::string> domains;
     if (!Model::has_experts) domains = base.domains;
     domains.push_back(domain);
@@ -78,7 +90,8 @@ class Adaptation {
         train::open_data(settings_.data, {settings_.domain}, base.config.vocabulary, model_.text_length(),
                          DomainId(static_cast<int>(model_.domains().size()) - 1));
     data.vocabulary_fingerprint =
-        text::fuller_fingerprint(base.vocabulary_fingerprint, data.vocabulary_fingerprint);
+        text::require_same_vocabulary({settings_.data.string(), data.vocabulary_fingerprint},
+                                      {settings_.checkpoint.string(), base.vocabulary_fingerprint});
     return data;
   }
 

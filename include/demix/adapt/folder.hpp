@@ -44,10 +44,10 @@ class Folder {
     }
     require(
         !folder.latest_step(), folder.path(),
-        ": holds checkpoints of a run that is no adaptation (there is no adapt.json); use another folder");
+        ": holds checkpoints of a run that is no adaptation (there is no adapt.json); use another save_dir");
     require(
         !std::filesystem::exists(joined()), [&] { return joined().string(); },
-        ": is of another adaptation (there is no adapt.json); use another folder");
+        ": is of another adaptation (there is no adapt.json); use another save_dir");
     if (has_choice && record.start.empty()) {
       const auto probabilities = posterior();
       for (std::size_t d = 0; d < probabilities.size(); ++d)

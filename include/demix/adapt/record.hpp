@@ -69,8 +69,8 @@ inline Record read_record(const std::filesystem::path& path) {
     for (const auto& [name, p] : json.at("posterior").items()) record.posterior.emplace_back(name, p);
     return record;
   } catch (const nlohmann::json::exception& error) {
-    throw Error(concat(path.string(), ": not the record of an adaptation: ", error.what(),
-                       "; use another --save-dir"));
+    throw Error(
+        concat(path.string(), ": not the record of an adaptation: ", error.what(), "; use another save_dir"));
   }
 }
 
@@ -82,7 +82,7 @@ inline void require_same_adaptation(const std::filesystem::path& path, const Rec
     require(
         there == here, "cannot continue in ", [&] { return path.parent_path(); }, ": its ", what, " is '",
         there, "', but this run's is '", here,
-        "'; use another --save-dir, or the options that started that run");
+        "'; use another save_dir, or the options that started that run");
   };
   require_same("domain", found.domain, wanted.domain);
   require_same("mode", found.mode, wanted.mode);

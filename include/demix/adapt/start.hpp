@@ -51,6 +51,8 @@ void start_from(const Model& base, DomainId start, Model& model) {
     for (std::size_t p = 0; p < base.layout().shared.parameters().size(); ++p) {
       const auto& there = base.layout().shared.parameters()[p];
       const auto& here = model.layout().shared.parameters()[p];
+      require(here.rows >= there.rows, "adaptation: parameter '", here.name, "' has ", here.rows,
+              " rows, fewer than the base's ", there.rows);
       device.copy(to.data() + here.offset, from.data() + there.offset, there.size());
       if (here.rows == there.rows) continue;
       const std::size_t row = base.dictionary_size() + index(start);

@@ -152,8 +152,14 @@ void replace_scalars(D& device, const std::filesystem::path& checkpoint, const M
                      const comm::Placement& placement) {
   const auto file = state_file(checkpoint), new_file = durable::partial(file);
   const auto folder = state_folder(checkpoint), new_folder = durable::partial(folder);
-  const bool divides = state.regions().size() > 1 &&
-                       !ranks.from_first(std::filesystem::exists(folder) ? "" : "divides").empty();
+  std::array<double, 1> of_experts{0};
+  for (const RegionId region : state.regions()) of_experts[0] += !region.is_shared();
+  ranks.sum(of_experts);
+  std::string whole;  // not empty: the state is all in one file
+  ranks.together([&] {
+    if (ranks.is_first() && !std::filesystem::exists(folder)) whole = "whole";
+  });
+  const bool divides = !ranks.from_first(whole).empty() && of_experts[0] > 0;
   try {
     if (divides) {
       ranks.together([&] {

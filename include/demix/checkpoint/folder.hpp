@@ -41,7 +41,7 @@ inline bool holds_files_of(const std::filesystem::path& folder, const std::files
 
 }  // namespace folder_detail
 
-/// The checkpoints under a --save-dir. Only complete ones carry the name checkpoint_<step>; every change is
+/// The checkpoints of a run's folder. Only complete ones carry the name checkpoint_<step>; every change is
 /// one rename, so that the folder is sound after a kill at any moment. One process at a time may change it.
 class CheckpointFolder {
  public:

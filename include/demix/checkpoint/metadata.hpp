@@ -81,8 +81,7 @@ inline void write(const hdf5::Object& file, const Metadata& metadata, std::uint6
   hdf5::write_attribute(file, "d_ffn", std::uint64_t{config.d_ffn});
   hdf5::write_attribute(file, "tokens_per_sample", std::uint64_t{config.tokens_per_sample});
   hdf5::write_attribute(file, "activation", config.activation);
-  hdf5::write_attribute(file, "positions",
-                        std::string(config.positions == Positions::learned ? "learned" : "sinusoidal"));
+  hdf5::write_attribute(file, "positions", std::string(name_of(config.positions)));
   hdf5::write_attribute(file, "tied_embeddings", std::uint64_t{config.tied_embeddings});
   hdf5::write_attribute(file, "dropout", config.dropout);
 }
@@ -104,10 +103,7 @@ inline Metadata read(const hdf5::Object& file) {
   config.d_ffn = count("d_ffn");
   config.tokens_per_sample = count("tokens_per_sample");
   config.activation = text("activation");
-  const auto positions = text("positions");
-  require(positions == "learned" || positions == "sinusoidal", file.name, ": attribute 'positions' is '",
-          positions, "', expected 'learned' or 'sinusoidal'");
-  config.positions = positions == "learned" ? Positions::learned : Positions::sinusoidal;
+  config.positions = positions_of(file.name + ": attribute 'positions'", text("positions"));
   config.tied_embeddings = count("tied_embeddings") != 0;
   config.dropout = hdf5::read_attribute<float>(file, "dropout");
   try {

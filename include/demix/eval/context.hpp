@@ -127,7 +127,7 @@ class Contexts {
       }
   }
 
-  /// One sequence at a time: the logits of all its positions come with those of the last.
+  /// One sequence at a time: whole contexts need much memory for their activations.
   std::vector<double> logits_without_cache(const Texts& texts, const std::vector<Range>& ranges) {
     std::vector<double> result;
     for (const DomainId expert : experts_)
@@ -136,9 +136,8 @@ class Contexts {
         batch.source.resize(batch.sequence_length);
         batch.target.resize(batch.sequence_length);
         batch.segments = {{expert, 0, 1}};
-        const auto logits = model_.logits(batch);
-        result.insert(result.end(), logits.end() - static_cast<std::ptrdiff_t>(model_.config().vocabulary),
-                      logits.end());
+        const auto logits = model_.next_logits(batch);
+        result.insert(result.end(), logits.begin(), logits.end());
       }
     return result;
   }

@@ -145,7 +145,8 @@ inline ExpertLosses most_probable_expert_losses(Scorer& model, const Batch& batc
 
 /// Feeds the split's batches to every mixture; on_batch(losses) is called after each. With top_k there must
 /// be one mixture: it decides which experts go on. An expert whose prior is 0 in all mixtures is not
-/// computed. Throws Error, which names the expert, when a loss is not finite.
+/// computed, but for the first segment with top_k. Throws Error, which names the expert, when a loss is not
+/// finite.
 inline void score_mixtures(Scorer& model, const data::BlockDataset& dataset, const MixSettings& settings,
                            std::vector<Mixture>& mixtures,
                            const std::function<void(const ExpertLosses&)>& on_batch) {

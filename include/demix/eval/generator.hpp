@@ -126,6 +126,7 @@ class Generator {
     require(!settings.experts.empty() && settings.prior.size() == settings.experts.size(),
             "generating: ", settings.experts.size(), " experts with a prior of ", settings.prior.size(),
             " numbers");
+    settings.prior = normalized_prior(settings.prior, settings.experts.size());
     return settings;
   }
 

@@ -36,9 +36,9 @@ class Sampler {
   Sampler(SamplerSettings settings, std::vector<bool> allowed)
       : settings_(settings), allowed_(std::move(allowed)) {
     if (!std::isfinite(settings.temperature) || settings.temperature < 0)
-      throw UsageError(concat("--temperature ", settings.temperature, " is not a number from 0 up"));
+      throw UsageError(concat("temperature ", settings.temperature, " is not a number from 0 up"));
     if (!(settings.top_p > 0 && settings.top_p <= 1))
-      throw UsageError(concat("--top-p ", settings.top_p, " is not in (0, 1]"));
+      throw UsageError(concat("top_p ", settings.top_p, " is not in (0, 1]"));
     require(std::find(allowed_.begin(), allowed_.end(), true) != allowed_.end(),
             "sampling: no token of the vocabulary may be drawn");
   }

@@ -34,23 +34,21 @@ class Scorer {
   virtual std::size_t prefix_length() const = 0;
   /// The longest text that it reads at once, in tokens.
   virtual std::size_t text_length() const = 0;
-  /// The dictionary's part of the vocabulary.
-  virtual std::size_t dictionary_size() const = 0;
 
   /// Whether the domain of a text makes a difference.
   bool tells_domains_apart() const { return has_experts() || prefix_length() > 0; }
 
   /// -log p of every target of the batch, [B T] in its order, 0 where the target is ignored.
   virtual std::vector<double> token_losses(const Batch& text) = 0;
-  /// The logits of every position of the batch, [B (prefix + T), V], row-major.
-  virtual std::vector<double> logits(const Batch& text) = 0;
+  /// The logits that follow each sequence's last token, [B, V], row-major.
+  virtual std::vector<double> next_logits(const Batch& text) = 0;
 
   /// A cache of `sequences` sequences that have read nothing. Throws Error for a model whose attention cannot
   /// read a text in parts.
   virtual std::unique_ptr<Cache> make_cache(std::size_t sequences) const = 0;
   /// token_losses of a batch that continues the sequences of a cache that this model made.
   virtual std::vector<double> token_losses(const Batch& text, Cache& cache) = 0;
-  /// The same: the logits that follow each sequence's last token, [B, V].
+  /// next_logits of a batch that continues in the same way.
   virtual std::vector<double> next_logits(const Batch& text, Cache& cache) = 0;
 };
 
@@ -66,12 +64,13 @@ class SessionScorer final : public Scorer {
   bool has_experts() const override { return Network::has_experts; }
   std::size_t prefix_length() const override { return Network::prefix_length; }
   std::size_t text_length() const override { return network().text_length(); }
-  std::size_t dictionary_size() const override { return network().dictionary_size(); }
 
   std::vector<double> token_losses(const Batch& text) override {
     return in_double(session_.token_losses(text));
   }
-  std::vector<double> logits(const Batch& text) override { return in_double(session_.logits(text)); }
+  std::vector<double> next_logits(const Batch& text) override {
+    return in_double(session_.next_logits(text));
+  }
 
   std::unique_ptr<Cache> make_cache([[maybe_unused]] std::size_t sequences) const override {
     if constexpr (reads_in_parts)

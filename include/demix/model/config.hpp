@@ -1,5 +1,5 @@
 #pragma once
-// The architecture of a model: what --arch chooses and single options override.
+// The architecture of a model, and the named ones.
 
 #include <array>
 #include <cstddef>
@@ -25,6 +25,15 @@ inline const char* name_of(Positions positions) {
       return "none";
   }
   return "";
+}
+
+/// The names of all kinds of positions.
+inline std::vector<std::string> positions_names() { return {"learned", "sinusoidal", "none"}; }
+
+/// Throws UsageError, which begins with `what`, for another name.
+inline Positions positions_of(const std::string& what, const std::string& name) {
+  require_one_of(what, name, positions_names());
+  return name == "learned" ? Positions::learned : name == "none" ? Positions::none : Positions::sinusoidal;
 }
 
 struct ModelConfig {

@@ -20,9 +20,9 @@ inline double least_parameters(const ModelConfig& config, std::size_t experts) {
 /// Bytes, at least, of so many numbers for each parameter, and of the table of fixed positions.
 inline double least_model_bytes(const ModelConfig& config, std::size_t experts, std::size_t numbers = 1) {
   const double table =
-      config.positions == Positions::learned
-          ? 0.0
-          : static_cast<double>(config.tokens_per_sample) * static_cast<double>(config.d_model);
+      config.positions == Positions::sinusoidal
+          ? static_cast<double>(config.tokens_per_sample) * static_cast<double>(config.d_model)
+          : 0.0;
   return sizeof(float) * (static_cast<double>(numbers) * least_parameters(config, experts) + table);
 }
 

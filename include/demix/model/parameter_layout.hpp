@@ -8,6 +8,7 @@
 #include <functional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "demix/core/checked_size.hpp"
@@ -77,9 +78,9 @@ class RegionLayout {
   /// make(), all of whose parameters here have this role.
   template <class Make>
   auto with_role(ParameterRole role, Make make) {
-    role_ = role;
+    const ParameterRole before = std::exchange(role_, role);
     auto result = make();
-    role_ = ParameterRole::other;
+    role_ = before;
     return result;
   }
   void align() { size_ = (size_ + alignment - 1) / alignment * alignment; }

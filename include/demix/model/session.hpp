@@ -79,6 +79,13 @@ class Session {
     return logits_of(final_.matrix(batch.rows(), width()));
   }
 
+  /// The logits that follow each sequence's last token, [B, V]; a sequence without a token is an Error.
+  std::vector<T> next_logits(const Batch& text) {
+    const Batch batch = prepare(text, false);
+    forward(batch, pass_of(batch));
+    return last_logits(batch);
+  }
+
   /// A cache of `sequences` sequences that have read nothing, each with room for the model's T positions.
   Cache make_cache(std::size_t sequences) const {
     return Cache(device_, network_.blocks().size(), width(), network_.config().tokens_per_sample, sequences);
@@ -94,18 +101,10 @@ class Session {
     return losses_of(batch, prefix);
   }
 
-  /// Continues in the same way. The logits that follow each sequence's last token, [B, V]; a sequence that
-  /// has no token in this batch is an Error.
+  /// next_logits of a batch that continues in the same way.
   std::vector<T> next_logits(const Batch& text, Cache& cache) requires
       IncrementalAttentionPolicy<typename Network::Attention, D, P> {
-    const Batch batch = read(text, cache);
-    const auto h = final_.matrix(batch.rows(), width()), last = last_.matrix(batch.sequences(), width());
-    for (std::size_t b = 0; b < batch.sequences(); ++b) {
-      const std::size_t length = batch.length_of(b);
-      require(length > 0, "next_logits: sequence ", b, " has no token");
-      device_.copy(last.row(b), h.row(b * batch.sequence_length + length - 1), width());
-    }
-    return logits_of(last);
+    return last_logits(read(text, cache));
   }
 
  private:
@@ -225,6 +224,17 @@ class Session {
       device_.copy_to_host(result.data() + first * logits.cols, logits.data, logits.size());
     });
     return result;
+  }
+
+  /// The logits of final_ at each sequence's last token on the host, [B, V].
+  std::vector<T> last_logits(const Batch& batch) {
+    const auto h = final_.matrix(batch.rows(), width()), last = last_.matrix(batch.sequences(), width());
+    for (std::size_t b = 0; b < batch.sequences(); ++b) {
+      const std::size_t length = batch.length_of(b);
+      require(length > 0, "next_logits: sequence ", b, " has no token");
+      device_.copy(last.row(b), h.row(b * batch.sequence_length + length - 1), width());
+    }
+    return logits_of(last);
   }
 
   /// The losses of final_ on the host, without the `prefix` first rows of each sequence.

@@ -15,8 +15,7 @@
 
 namespace demix::ops {
 
-/// An activation: its value and its derivative at a pre-activation, on both devices, and its name on command
-/// lines.
+/// An activation: its value and its derivative at a pre-activation, on both devices, and its name.
 template <class A>
 concept Activation = requires(float x, double z) {
   { A::name } -> std::convertible_to<const char*>;

@@ -43,7 +43,7 @@ inline int adapt(int argc, char** argv, const ModelList& models) {
     const ModelType& type = models.at(base.metadata().experiment, base.path().string());
     // Values and gradients; the moments are of what is trained alone.
     constexpr std::size_t numbers = 2;
-    require_memory_for_training(base.metadata().config, options.adaptation.training, 1, 1, numbers);
+    require_memory_for_training(base.metadata().config, options.adaptation.training, 1, 1, numbers, true);
     require_adaptable(type, base.metadata(), options.adaptation);
     return type.adapt(base, options, stop);
   });

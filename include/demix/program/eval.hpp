@@ -52,6 +52,8 @@ inline nlohmann::ordered_json evaluate(const LoadedModel& loaded, const EvalOpti
                                 {options.checkpoint, metadata.vocabulary_fingerprint});
   if (!options.expert.empty() && !model.has_experts())
     throw UsageError("--expert: a " + metadata.experiment + " model has no experts");
+  if (!options.domain_token.empty() && model.has_experts())
+    throw UsageError("--domain-token: a " + metadata.experiment + " model has experts; --expert chooses one");
   if (!options.domain_token.empty() && model.prefix_length() == 0)
     throw UsageError("--domain-token: a " + metadata.experiment + " model reads no domain token");
 

@@ -25,6 +25,10 @@ struct ExpertsOptions {
 inline void list(const std::filesystem::path& path) {
   const checkpoint::Checkpoint from(path);
   const auto& metadata = from.metadata;
+  std::vector<std::size_t> parameters;  // a broken expert is noticed before anything is printed
+  if (from.has_experts)
+    for (const auto& name : metadata.domains)
+      parameters.push_back(checkpoint::hdf5::stored_layout(from.open_expert(name)).size());
   const auto body = from.open_model();
   std::printf(
       "experiment    %s, step %llu\narchitecture  %s\nvocabulary    %s\nbody          %zu parameters\n",
@@ -36,10 +40,10 @@ inline void list(const std::filesystem::path& path) {
     return;
   }
   std::printf("\n%-24s %12s %14s  %s\n", "expert", "parameters", "bytes", "hash of the file");
-  for (const auto& name : metadata.domains) {
+  for (std::size_t e = 0; e < parameters.size(); ++e) {
+    const auto& name = metadata.domains[e];
     const auto file = checkpoint::expert_file(path, name);
-    const auto layout = checkpoint::hdf5::stored_layout(from.open_expert(name));
-    std::printf("%-24s %12zu %14llu  %s\n", name.c_str(), layout.size(),
+    std::printf("%-24s %12zu %14llu  %s\n", name.c_str(), parameters[e],
                 static_cast<unsigned long long>(std::filesystem::file_size(file)),
                 hash_digits(hash_of_file(file)).c_str());
   }

@@ -39,9 +39,9 @@ inline LoadedModel load_model(const ModelList& models, const std::filesystem::pa
 }
 
 /// The same with the experts that the option `option` lists: NAME, or CHECKPOINT:NAME from another one with
-/// the same body, or either with =NEW to be known by that name. A model with experts loads these only; of a
-/// model with domain tokens the list chooses tokens. Throws UsageError, which names the option, for a list
-/// that cannot be, and Error for an expert that does not fit.
+/// the same body, or either with =NEW to be known by that name; none lists all. A model with experts loads
+/// these only; of a model with domain tokens the list chooses tokens. Throws UsageError, which names the
+/// option, for a list that cannot be and a model without experts, and Error for an expert that does not fit.
 inline LoadedModel load_experts(const ModelList& models, const std::filesystem::path& link,
                                 const std::vector<std::string>& list, const std::string& option,
                                 int threads) {
@@ -66,6 +66,11 @@ inline LoadedModel load_experts(const ModelList& models, const std::filesystem::
     names.push_back(source.name);
     sources.push_back(std::move(source));
   }
+  if (list.empty())
+    for (const auto& domain : domains) {
+      names.push_back(domain);
+      sources.push_back({base.path, domain, domain});
+    }
   const auto source = base.has_experts ? checkpoint::ModelSource(checkpoints, link, sources)
                                        : checkpoint::ModelSource(checkpoints, link);
   LoadedModel loaded{type.load(source, threads), source.metadata(), {}};

@@ -274,12 +274,8 @@ inline int mix(int argc, char** argv, const ModelList& models) {
     stop.defer("this batch");
     mix_detail::MixOutputs outputs;
     if (!mix_detail::parse_options(argc, argv, options, outputs)) return 0;
-    const auto loaded = options.experts.empty() ? load_model(models, options.checkpoint, options.threads)
-                                                : load_experts(models, options.checkpoint, options.experts,
-                                                               "--experts", options.threads);
-    if (loaded.experts.empty())
-      throw UsageError(concat(resolve(options.checkpoint).string(), ": a ", loaded.metadata.experiment,
-                              " model has no experts"));
+    const auto loaded =
+        load_experts(models, options.checkpoint, options.experts, "--experts", options.threads);
     mix_detail::mix(loaded, options, outputs, stop);
     return 0;
   });

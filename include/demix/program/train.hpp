@@ -14,7 +14,7 @@
 namespace demix::program {
 
 /// What tells one trainer from another.
-struct Trainer {
+struct TrainerProgram {
   std::string program;  // the name it is called by
   std::string model;    // of the type in the list, which marks its checkpoints
   std::string purpose;  // the first lines of --help
@@ -41,7 +41,7 @@ inline void complete(const ModelType& type, TrainOptions& options) {
 }
 
 /// The whole program, for main alone: see limit_spinning.
-inline int train(int argc, char** argv, const Trainer& trainer, const ModelList& models) {
+inline int train(int argc, char** argv, const TrainerProgram& trainer, const ModelList& models) {
   limit_spinning(argv);
   return run_program(trainer.program, [&] {
     const ModelType& type = models.at(trainer.model, trainer.program);

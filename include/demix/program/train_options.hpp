@@ -39,11 +39,12 @@ inline bool parse_train_options(const std::string& program, const std::string& p
     ("d-model", count(d_model, 1), "width C of the residual stream")
     ("heads", count(heads, 1), "attention heads")
     ("d-ffn", count(d_ffn, 1), "width F of the feed-forward layers")
-    ("activation", string(activation, "NAME"), activation_text.c_str())
-    ("positions", string(positions, "NAME"), "learned or sinusoidal")
+    ("positions", string(positions, "NAME"), "learned, sinusoidal, or none, where the attention knows them")
     ("share-decoder-input-output-embed", po::value<bool>()->value_name("BOOL")->implicit_value(true),
      "tie the output projection to the input embedding; BOOL: true (default) or false")
     ("dropout", real(dropout, [](double p) { return p >= 0 && p < 1; }, "a number from 0, below 1"), "probability of dropout on the embedding and on both branches of a block");
+  if (!activations.empty())
+    model_options.add_options()("activation", string(activation, "NAME"), activation_text.c_str());
   // clang-format on
   line.options.add(shared.data).add(model_options).add(shared.optimization).add(shared.run);
   po::variables_map values;
@@ -62,12 +63,10 @@ inline bool parse_train_options(const std::string& program, const std::string& p
   if (values.count("tokens-per-sample")) c.tokens_per_sample = tokens_per_sample;
   if (values.count("activation"))
     c.activation = require_one_of("--activation", activation, activations);
-  else if (std::find(activations.begin(), activations.end(), c.activation) == activations.end())
+  else if (!activations.empty() &&
+           std::find(activations.begin(), activations.end(), c.activation) == activations.end())
     c.activation.clear();  // the type's
-  if (values.count("positions"))
-    c.positions = require_one_of("--positions", positions, {"learned", "sinusoidal"}) == "learned"
-                      ? Positions::learned
-                      : Positions::sinusoidal;
+  if (values.count("positions")) c.positions = positions_of("--positions", positions);
   if (values.count("share-decoder-input-output-embed"))
     c.tied_embeddings = values["share-decoder-input-output-embed"].as<bool>();
   if (values.count("dropout")) c.dropout = static_cast<float>(dropout);

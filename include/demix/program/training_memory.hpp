@@ -13,9 +13,11 @@ namespace demix::program {
 
 /// Throws UsageError, with the option that has the greatest share in it, where training on so many domains,
 /// with so many numbers per parameter (a value, a gradient, Adam's two moments), needs more memory than there
-/// is; also where an update's tokens are too many to count.
+/// is; also where an update's tokens are too many to count. Where the architecture is given, no option but
+/// --batch-size is named.
 inline void require_memory_for_training(const ModelConfig& config, const train::Settings& settings,
-                                        std::size_t domains, std::size_t experts, std::size_t numbers = 4) {
+                                        std::size_t domains, std::size_t experts, std::size_t numbers = 4,
+                                        bool given_architecture = false) {
   const auto need = [&](const ModelConfig& c, std::size_t batch_size) {
     return least_model_bytes(c, experts, numbers) +
            least_batch_bytes(c, static_cast<double>(domains) * static_cast<double>(batch_size), c.layers);
@@ -32,7 +34,7 @@ inline void require_memory_for_training(const ModelConfig& config, const train::
     without.*member = 1;
     if (const double rest = need(without, settings.batch_size); rest < least) {
       least = rest;
-      option = concat(name, config.*member);
+      option = given_architecture ? std::string("the checkpoint's model") : concat(name, config.*member);
     }
   }
   require_memory<UsageError>(need(config, settings.batch_size), option, ": training");

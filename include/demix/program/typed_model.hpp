@@ -42,7 +42,7 @@ class TypedModel final : public ModelType {
   int train(const TrainOptions& options, StopSignal& stop) const override {
     const auto& s = options.settings;
     const auto& domains = options.domains;
-    D device(options.threads);
+    D device = make_device(options.threads);
     Model model(device, options.config, domains, s.seed);
     const auto data =
         train::open_data(options.data, domains, options.config.vocabulary, model.text_length(), DomainId(0));
@@ -61,20 +61,26 @@ class TypedModel final : public ModelType {
             StopSignal& stop) const override {
     const auto& a = options.adaptation;
     const auto& s = a.training;
-    D device(options.threads);
-    adapt::Adaptation<Model> adaptation(device, base, a, [&] {
-      std::fprintf(stderr, "estimating the posterior over %zu domains on the valid split of %s\n",
-                   base.metadata().domains.size(), a.domain.c_str());
-    });
-    if (adaptation.has_choice) print_start(adaptation.record());
-    std::size_t trained = 0;
-    for (const auto& span : adaptation.trained()) trained += span.count;
-    std::fprintf(stderr, "%s: %zu parameters, %zu of them trained, %zu tokens per update, %d threads\n",
-                 s.experiment.c_str(), adaptation.model().weights().size(), trained,
-                 s.batch_size * s.update_freq * adaptation.model().config().tokens_per_sample,
-                 options.threads);
-    stop.defer("this micro-batch, or batch of validation");
-    if (!adaptation.train([&] { stop.poll(); })) return 128 + stop.received();
+    D device = make_device(options.threads);
+    adapt::Adaptation<Model> adaptation(
+        device, base, a,
+        [&] {
+          std::fprintf(stderr, "estimating the posterior over %zu domains on the valid split of %s\n",
+                       base.metadata().domains.size(), a.domain.c_str());
+        },
+        [](const adapt::Record& record) {
+          if (adapt::Adaptation<Model>::has_choice) print_start(record);
+        });
+    const auto on_ready = [&] {
+      std::size_t trained = 0;
+      for (const auto& span : adaptation.trained()) trained += span.count;
+      std::fprintf(stderr, "%s: %zu parameters, %zu of them trained, %zu tokens per update, %d threads\n",
+                   s.experiment.c_str(), adaptation.model().weights().size(), trained,
+                   s.batch_size * s.update_freq * adaptation.model().config().tokens_per_sample,
+                   options.threads);
+      stop.defer("this micro-batch, or batch of validation");
+    };
+    if (!adaptation.train([&] { stop.poll(); }, on_ready)) return 128 + stop.received();
     if (Model::has_experts) {
       stop.end_at_once();  // the same command joins again
       if (const auto experts = adaptation.folder().join(adaptation.record()))
@@ -85,9 +91,16 @@ class TypedModel final : public ModelType {
   }
 
  private:
+  static D make_device(int threads) {
+    if constexpr (requires(const D& device) { device.threads(); })
+      return D(threads);
+    else
+      return D();
+  }
+
   struct Loaded {
     Loaded(const checkpoint::ModelSource& source, int threads)
-        : device(threads),
+        : device(make_device(threads)),
           model(source.load<Model>(device, Model::Use::evaluation)),
           scorer(model.session()) {}
 

@@ -61,7 +61,7 @@ class MetricsLog {
           object.is_object() && object.contains("step") && object["step"].is_number_unsigned(), "'", path_,
           "', line ", number, ": ", std::string_view(line).substr(0, 80),
           " is not the metrics of an update, an object with a whole number \"step\"; move the file away, or "
-          "use another --save-dir");
+          "use another save_dir");
       const auto of = object["step"].get<std::uint64_t>();
       const bool valid = object.contains("type") && object["type"] == "valid";
       if (of < step || (of == step && !(valid && validates_again))) kept.write(line + "\n");

@@ -54,8 +54,6 @@ class RunFolder {
           return FileLock(save_dir / ".lock", save_dir);
         })) {}
 
-  const std::filesystem::path& path() const { return folder_.path(); }
-
   /// Where the newest checkpoint is, in words.
   std::string last_good() const {
     return saved_.step > 0 ? path_of(saved_.step) : "none: nothing was saved yet";
@@ -126,7 +124,7 @@ class RunFolder {
     const auto require_same = [&](const char* what, const std::string& there, const std::string& here) {
       require(there == here, "cannot continue from ", path, ": its ", what, " is\n  ", there,
               "\nbut this run's is\n  ", here,
-              "\nUse another --save-dir, or the options that started that run");
+              "\nUse another save_dir, or the options that started that run");
     };
     require_same("experiment", found.experiment, expected.experiment);
     require_same("architecture", found.config.describe(), expected.config.describe());

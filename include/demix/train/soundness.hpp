@@ -34,6 +34,7 @@ inline std::optional<std::string> not_finite(const UpdateReport& report,
     if (!std::isfinite(report.squares[r]))
       return r == 0 ? "the gradient of the shared parameters"
                     : "the gradient of the expert of domain '" + domains[r - 1] + "'";
+  if (!std::isfinite(report.gradient_scale)) return "the gradient's norm";
   return std::nullopt;
 }
 

@@ -130,7 +130,7 @@ class Trainer {
 
   [[noreturn]] void fail_not_finite(const std::string& what) const {
     throw Error(concat("update ", run_.step + 1, ": ", what, " is not finite; the last good checkpoint is ",
-                       folder_.last_good(), ". A lower --lr or a longer --warmup-updates may help"));
+                       folder_.last_good(), ". A lower learning rate or a longer warm-up may help"));
   }
 
   bool due(std::uint64_t interval) const { return interval > 0 && run_.step % interval == 0; }

@@ -74,7 +74,7 @@ inline void require_same_text(const std::string& checkpoint, const nlohmann::jso
       const auto before = there.value(domain, nlohmann::json::object()).value(split, nlohmann::json());
       require(before == now, "cannot continue from ", checkpoint, ": its ", split, " text of domain '",
               domain, "' is\n  ", before, "\nbut that of ", data_bin, " is\n  ", now,
-              "\nUse the text that the run began with, or another --save-dir");
+              "\nUse the text that the run began with, or another save_dir");
     }
 }
 

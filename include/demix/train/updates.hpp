@@ -49,7 +49,6 @@ class Updates {
   }
 
   State& state() { return state_; }
-  GradientSync<Comm>& sync() { return sync_; }
   comm::Agreement<D, Comm>& agreement() { return agreement_; }
   GradientArena<D, P>& gradients() { return gradients_; }
 
