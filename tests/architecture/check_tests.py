@@ -32,8 +32,6 @@ EXCEPTIONS = {
     "text/vocabulary.hpp": "tests/text/bpe_test.cpp",
     "data/indexed_file_writer.hpp": "tests/data/indexed_file_test.cpp",
     "data/indexed_format.hpp": "tests/data/indexed_file_test.cpp",
-    "core/input_file.hpp": "tests/data/indexed_file_test.cpp",
-    "core/child_process.hpp": "tests/examples/mix_test.py, which draws pictures",
     "prepare/document_index.hpp": "tests/prepare/documents_test.cpp and splits_test.cpp",
     "prepare/external_sort.hpp": "tests/prepare/duplicates_test.cpp",
     "prepare/text_hash.hpp": "tests/prepare/duplicates_test.cpp",
