@@ -1,5 +1,7 @@
 #include "demix/core/input_file.hpp"
 
+#include <atomic>
+#include <memory>
 #include <thread>
 
 #include "data/support.hpp"
@@ -35,13 +37,15 @@ BOOST_FIXTURE_TEST_CASE(any_place_can_be_read_in_any_order, TemporaryFolder) {
 }
 
 BOOST_FIXTURE_TEST_CASE(two_threads_read_at_their_places, TemporaryFolder) {
-  constexpr std::size_t size = 1 << 16;
-  const InputFile file(write_file(path / "x", bytes_from(0, size)));
+  const std::string bytes = bytes_from(0, 1 << 16);
+  const InputFile file(write_file(path / "x", bytes));
+  std::atomic<int> ready = 0;
   std::size_t wrong[2] = {0, 0};
   const auto read_all = [&](std::size_t which) {
-    for (std::size_t n = 0; n < 4000; ++n) {
-      const std::size_t offset = n * (which ? 7919 : 104729) % (size - 64);
-      wrong[which] += file.read(offset, 64) != bytes_from(offset, 64);
+    for (++ready; ready < 2;) std::this_thread::yield();
+    for (std::size_t n = 0; n < 50000; ++n) {
+      const std::size_t offset = n * (which ? 7919 : 104729) % (bytes.size() - 64);
+      wrong[which] += file.read(offset, 64) != std::string_view(bytes).substr(offset, 64);
     }
   };
   std::thread first(read_all, 0), second(read_all, 1);
@@ -82,8 +86,9 @@ BOOST_FIXTURE_TEST_CASE(a_file_that_is_missing_or_is_none, TemporaryFolder) {
 }
 
 BOOST_FIXTURE_TEST_CASE(a_file_that_is_moved_is_still_open, TemporaryFolder) {
-  InputFile first(write_file(path / "x", "abc"));
-  InputFile moved(std::move(first));
+  auto first = std::make_unique<InputFile>(write_file(path / "x", "abc"));
+  InputFile moved(std::move(*first));
+  first.reset();
   BOOST_TEST(moved.read(1, 2) == "bc");
   InputFile other(write_file(path / "y", "defg"));
   other = std::move(moved);
