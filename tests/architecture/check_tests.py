@@ -25,7 +25,6 @@ EXCEPTIONS = {
     "model/causal_attention.hpp": GRADIENTS,
     "model/layer_norm.hpp": GRADIENTS,
     "checkpoint/dataset.hpp": "tests/checkpoint/hdf5_test.cpp and damage_test.cpp",
-    "checkpoint/experts.hpp": "tests/checkpoint/compose_test.cpp",
     "text/bpe_encoder.hpp": "tests/text/bpe_test.cpp",
     "text/byte_alphabet.hpp": "tests/text/bpe_test.cpp",
     "text/tokenizer_json.hpp": "tests/text/bpe_test.cpp",

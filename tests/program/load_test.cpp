@@ -157,7 +157,9 @@ BOOST_FIXTURE_TEST_CASE(a_list_of_experts_that_cannot_be_is_refused, Fixture) {
   check_says(refusal({"news", more.string() + ":news"}), {"--experts: 'news' stands twice"});
   check_says(refusal({"law", "code=law"}), {"--experts: 'law' stands twice"});
   check_says(refusal({"lwa"}), {"--experts", "'lwa'", "did you mean 'law'"});
-  check_says(refusal({path.string() + ":lwa"}), {"--experts", "did you mean 'law'"});
+  fs::create_directory_symlink("base", folder.path / "last");
+  for (const auto& itself : {path, folder.path / "last"})
+    check_says(refusal({itself.string() + ":lwa"}), {"--experts", "did you mean 'law'"});
   check_says(refusal({"law="}), {"'law=' is not an expert"});
   check_says(refusal({"law=../law"}), {"cannot be a file name"});
   const auto error = [&](const std::string& expert) {
@@ -183,7 +185,9 @@ BOOST_FIXTURE_TEST_CASE(a_dense_model_has_no_experts_to_list, Fixture) {
 BOOST_FIXTURE_TEST_CASE(of_domain_tokens_a_list_chooses_by_name, Fixture) {
   auto tokens = model_of<DomainTokens>(three, 5), more = model_of<DomainTokens>(three, 6);
   const auto path = save("tokens", "domain_token", tokens), other = save("other", "domain_token", more);
-  const auto loaded = load_experts(models, path, {"code", path.string() + ":news"}, "--experts", 1);
+  fs::create_directory_symlink("tokens", folder.path / "last");
+  const auto loaded =
+      load_experts(models, path, {"code", (folder.path / "last").string() + ":news"}, "--experts", 1);
   BOOST_TEST((loaded.experts == domains({2, 0})));
   BOOST_TEST(loaded.expert_names() == (std::vector<std::string>{"code", "news"}),
              boost::test_tools::per_element());
