@@ -43,7 +43,6 @@ EXCEPTIONS = {
     "adapt/settings.hpp": "tests/program/adapt_options_test.cpp",
     "train/progress.hpp": "tests/examples/outputs_test.py",
     "train/trainable_model.hpp": "tests/train/updates_test.cpp and trainer_test.cpp",
-    "program/shared_options.hpp": "tests/program/train_options_test.cpp and adapt_options_test.cpp",
     "program/train.hpp": "tests/examples/training_test.py",
     "program/adapt.hpp": "tests/examples/adapt_test.py",
     "program/eval.hpp": "tests/examples/training_test.py",

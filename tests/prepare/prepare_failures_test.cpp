@@ -9,11 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "demix/data/indexed_file.hpp"
-#include "demix/data/layout.hpp"
 #include "demix/prepare/staging_folder.hpp"
-#include "demix/text/vocabulary.hpp"
-#include "prepare/prepare_program.hpp"
 
 using namespace demix;
 using namespace demix::test;

@@ -2,18 +2,11 @@
 
 #include "prepare/prepare_program.hpp"
 
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "demix/data/indexed_file.hpp"
 #include "demix/data/layout.hpp"
-#include "demix/prepare/staging_folder.hpp"
 #include "demix/text/vocabulary.hpp"
 
 using namespace demix;
