@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "demix/prepare/staging_folder.hpp"
+#include "prepare/prepare_program.hpp"
 
 using namespace demix;
 using namespace demix::test;
