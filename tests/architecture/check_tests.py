@@ -35,8 +35,6 @@ EXCEPTIONS = {
     "prepare/prepare.hpp": PREPARE,
     "prepare/report.hpp": PREPARE,
     "prepare/settings.hpp": PREPARE,
-    "eval/context.hpp": "tests/eval/generator_test.cpp",
-    "adapt/settings.hpp": "tests/program/adapt_options_test.cpp",
     "train/progress.hpp": "tests/examples/outputs_test.py",
     "train/trainable_model.hpp": "tests/train/updates_test.cpp and trainer_test.cpp",
     "program/train.hpp": "tests/examples/training_test.py",

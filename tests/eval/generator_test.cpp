@@ -173,16 +173,6 @@ struct Fixture {
 
 BOOST_AUTO_TEST_SUITE(generation)
 
-BOOST_AUTO_TEST_CASE(the_context_moves_when_it_is_full_and_keeps_the_newest_half) {
-  for (const std::size_t capacity : {1u, 2u, 3u, 6u, 7u, 128u}) {
-    std::size_t start = 0;
-    for (std::size_t n = 1; n < 10 * capacity; ++n) {
-      if (n - start > capacity) start = n - std::max<std::size_t>(1, capacity / 2);
-      BOOST_TEST(context_start(n, capacity) == start);
-    }
-  }
-}
-
 BOOST_AUTO_TEST_CASE_TEMPLATE(one_expert, Model, Models) {
   Fixture<Model> f;
   for (const int expert : {0, 2}) {
