@@ -9,7 +9,7 @@ from pathlib import Path
 
 NOTHING_TO_RUN = "definitions without behaviour; whatever includes it compiles them"
 GRADIENTS = "a layer: finite differences of whole models, tests/model/{dense,demix,domain_token}_gradient_test.cpp"
-PREPARE = "its parts are steps of demix-prepare: tests/prepare/prepare_program_test.cpp"
+PREPARE = "its parts are steps of demix-prepare: tests/prepare/prepare_{program,failures}_test.cpp"
 EXCEPTIONS = {
     "core/host_device.hpp": NOTHING_TO_RUN,
     "core/types.hpp": NOTHING_TO_RUN,
@@ -33,7 +33,6 @@ EXCEPTIONS = {
     "prepare/settings.hpp": PREPARE,
     "train/progress.hpp": "tests/examples/outputs_test.py",
     "train/trainable_model.hpp": "tests/train/updates_test.cpp and trainer_test.cpp",
-    "program/train.hpp": "tests/examples/training_test.py",
     "program/adapt.hpp": "tests/examples/adapt_test.py",
     "program/eval.hpp": "tests/examples/training_test.py",
     "program/mix.hpp": "tests/examples/mix_test.py",
