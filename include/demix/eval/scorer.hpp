@@ -48,8 +48,8 @@ class Scorer {
   /// A cache of `sequences` sequences that have read nothing. Throws Error for a model whose attention cannot
   /// read a text in parts.
   virtual std::unique_ptr<Cache> make_cache(std::size_t sequences) const = 0;
-  /// token_losses of a batch that continues the sequences of a cache that this model made; of another's,
-  /// Error.
+  /// token_losses of a batch that continues the sequences of a cache that this model made. Throws Error for
+  /// one that another model made.
   virtual std::vector<double> token_losses(const Batch& text, Cache& cache) = 0;
   /// The same: the logits that follow each sequence's last token, [B, V].
   virtual std::vector<double> next_logits(const Batch& text, Cache& cache) = 0;
