@@ -20,10 +20,16 @@ struct Recorder : test::FakeScorer {
     config_.vocabulary = 2;
   }
 
-  Sources read, continued;                        // the batches without a cache, and with one
-  std::vector<std::vector<std::size_t>> lengths;  // of the cache, before each batch that continued it
+  Sources read, continued;  // the batches without a cache, and with one
+  /// What the cache had read before each batch that continued it, and 100 times the number of its sequence.
+  std::vector<std::vector<std::size_t>> lengths;
 
   const ModelConfig& config() const override { return config_; }
+  std::unique_ptr<Cache> make_cache(std::size_t sequences) const override {
+    auto cache = std::make_unique<FakeCache>(sequences);
+    for (std::size_t b = 0; b < sequences; ++b) cache->read[b] = 100 * b;
+    return cache;
+  }
   std::vector<double> token_losses(const Batch& batch) override {
     read.push_back(batch.source);
     return losses_of(batch);
@@ -137,7 +143,7 @@ BOOST_FIXTURE_TEST_CASE(with_a_cache_a_token_is_read_once_until_a_context_moves,
   const auto next = both.next_logits({first, second});
   BOOST_TEST(next == (std::vector<double>{209, 209, 204, 204, 9, 9, 4, 4}), boost::test_tools::per_element());
   BOOST_TEST((model.continued.back() == std::vector<Token>{9, 4, 9, 4}));
-  BOOST_TEST((model.lengths.back() == std::vector<std::size_t>{3, 1, 3, 1}));
+  BOOST_TEST((model.lengths.back() == std::vector<std::size_t>{3, 101, 203, 301}));
 
   // With an eighth token the first text's context moves to [6, 8); the second one's is read again as well.
   first.push_back(10);
@@ -153,6 +159,16 @@ BOOST_FIXTURE_TEST_CASE(with_a_cache_a_token_is_read_once_until_a_context_moves,
              boost::test_tools::per_element());
   BOOST_TEST((model.continued.back() == std::vector<Token>{6, 6}));
   BOOST_TEST((model.lengths.back() == std::vector<std::size_t>{3, 3}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_text_that_goes_on_keeps_its_sequence_of_every_expert, Fixture) {
+  auto both = contexts(true);
+  prompts(both, {first, second});
+  both.next_logits({first, second});
+  both.keep(std::vector<std::size_t>{1});
+  second.push_back(5);
+  both.next_logits({second});
+  BOOST_TEST((model.lengths.back() == std::vector<std::size_t>{102, 302}));
 }
 
 BOOST_FIXTURE_TEST_CASE(without_a_cache_the_same_contexts_are_read_for_every_token, Fixture) {
@@ -179,7 +195,7 @@ BOOST_FIXTURE_TEST_CASE(of_empty_prompts_nothing_is_read_before_the_first_token,
   BOOST_TEST(model.continued.empty());
   BOOST_TEST(both.next_logits({empty, empty}) == (std::vector<double>{202, 202, 202, 202, 2, 2, 2, 2}),
              boost::test_tools::per_element());
-  BOOST_TEST((model.lengths.back() == std::vector<std::size_t>{0, 0, 0, 0}));
+  BOOST_TEST((model.lengths.back() == std::vector<std::size_t>{0, 100, 200, 300}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
