@@ -1,55 +1,13 @@
 #include "demix/data/indexed_file.hpp"
 
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstring>
 
-#include "data/support.hpp"
+#include "data/hand_made.hpp"
 
 using namespace demix;
 using namespace demix::test;
 using data::TokenFile;
 using data::TokenFileWriter;
-
-namespace {
-
-std::vector<Token> read_all(const TokenFile& file) {
-  std::vector<Token> tokens(file.tokens());
-  file.read(0, tokens);
-  return tokens;
-}
-
-template <class T>
-std::string bytes_of(std::initializer_list<T> values) {
-  std::string result;
-  for (const T value : values) result.append(reinterpret_cast<const char*>(&value), sizeof(T));
-  return result;
-}
-
-/// An .idx written by hand.
-std::string index_bytes(std::uint8_t code, std::initializer_list<std::int32_t> sizes,
-                        std::initializer_list<std::int64_t> pointers) {
-  return std::string("MMIDIDX\0\0", 9) + bytes_of<std::uint64_t>({1}) + static_cast<char>(code) +
-         bytes_of<std::uint64_t>({sizes.size()}) + bytes_of(sizes) + bytes_of(pointers);
-}
-
-struct HandMade : TemporaryFolder {
-  std::string index = index_bytes(8, {2, 0, 3}, {0, 4, 4});
-  std::string bin = bytes_of<std::uint16_t>({4, 2, 7, 5, 2});
-
-  TokenFile open(std::size_t vocabulary = 8) {
-    write_file(path / "x.idx", index);
-    write_file(path / "x.bin", bin);
-    return TokenFile(path / "x", vocabulary);
-  }
-  std::string open_error() {
-    return error_of([&] { open(); });
-  }
-};
-
-}  // namespace
 
 BOOST_AUTO_TEST_SUITE(indexed_file)
 
@@ -70,18 +28,6 @@ BOOST_FIXTURE_TEST_CASE(reads_a_file_written_by_hand, HandMade) {
   BOOST_CHECK_THROW(file.read(4, middle), Error);
   BOOST_CHECK_THROW(file.read(6, std::span<Token>()), Error);
   BOOST_CHECK_THROW(file.read(~std::size_t{0}, middle), Error);
-}
-
-BOOST_FIXTURE_TEST_CASE(writes_the_same_bytes, HandMade) {
-  write_documents(path / "y", {{4, 2}, {}, {7, 5, 2}}, 8);
-  BOOST_TEST(read_file(path / "y.idx") == index);
-  BOOST_TEST(read_file(path / "y.bin") == bin);
-  // 65 500 symbols and more: i32.
-  write_documents(path / "z", {{4, 2}, {65499}}, 65500);
-  BOOST_TEST(read_file(path / "z.idx") == index_bytes(4, {2, 1}, {0, 8}));
-  BOOST_TEST(read_file(path / "z.bin") == bytes_of<std::int32_t>({4, 2, 65499}));
-  write_documents(path / "w", {{65498}}, 65499);
-  BOOST_TEST(read_file(path / "w.bin") == bytes_of<std::uint16_t>({65498}));
 }
 
 BOOST_FIXTURE_TEST_CASE(reads_every_integer_type, HandMade) {
@@ -227,50 +173,6 @@ BOOST_FIXTURE_TEST_CASE(many_documents_round_trip, TemporaryFolder) {
     BOOST_TEST(differing == 0u);
     BOOST_TEST(file.tokens() == position);
   }
-}
-
-BOOST_FIXTURE_TEST_CASE(the_writer_refuses_ids_outside_the_vocabulary, TemporaryFolder) {
-  TokenFileWriter writer(path / "x", 10);
-  const std::vector<Token> too_large{1, 10}, negative{-1};
-  check_mentions(error_of([&] { writer.add(too_large); }), {"id 10", "10 symbols"});
-  check_mentions(error_of([&] { writer.add(negative); }), {"id -1"});
-}
-
-BOOST_FIXTURE_TEST_CASE(an_abandoned_writer_leaves_nothing_and_keeps_the_old, TemporaryFolder) {
-  write_documents(path / "x", {{1, 2, 3}}, 10);
-  {
-    TokenFileWriter writer(path / "x", 10);
-    writer.add(std::vector<Token>{4});
-  }
-  BOOST_TEST(std::distance(fs::directory_iterator(path), fs::directory_iterator()) == 2);
-  BOOST_TEST(read_all(TokenFile(path / "x", 10)) == (std::vector<Token>{1, 2, 3}),
-             boost::test_tools::per_element());
-}
-
-BOOST_FIXTURE_TEST_CASE(a_killed_writer_leaves_nothing_that_looks_whole, TemporaryFolder) {
-  const pid_t child = fork();
-  BOOST_REQUIRE(child >= 0);
-  if (child == 0) {
-    TokenFileWriter writer(path / "x", 10);
-    for (int i = 0; i < 300000; ++i) writer.add(std::vector<Token>{1, 2, 3});
-    kill(getpid(), SIGKILL);
-    _exit(1);
-  }
-  int status = 0;
-  BOOST_REQUIRE(waitpid(child, &status, 0) == child);
-  BOOST_REQUIRE(WIFSIGNALED(status));
-  BOOST_TEST(!fs::exists(path / "x.idx"));
-  BOOST_TEST(!fs::exists(path / "x.bin"));
-  BOOST_TEST(fs::file_size(durable::partial(path / "x.bin")) > 0u);
-  // The next run starts from nothing.
-  write_documents(path / "x", {{5}}, 10);
-  BOOST_TEST(read_all(TokenFile(path / "x", 10)) == (std::vector<Token>{5}),
-             boost::test_tools::per_element());
-  BOOST_TEST(std::distance(fs::directory_iterator(path), fs::directory_iterator()) == 2);
-}
-
-BOOST_FIXTURE_TEST_CASE(a_writer_in_a_missing_folder_says_so, TemporaryFolder) {
-  check_mentions(error_of([&] { TokenFileWriter(path / "absent" / "x", 10); }), {"absent", "No such file"});
 }
 
 namespace {

@@ -5,7 +5,7 @@
 
 #include <boost/mpl/list.hpp>
 
-#include "eval/fake_scorer.hpp"
+#include "eval/fixed_model.hpp"
 #include "model/model_testing.hpp"
 
 using namespace demix;
@@ -173,16 +173,6 @@ struct Fixture {
 
 BOOST_AUTO_TEST_SUITE(generation)
 
-BOOST_AUTO_TEST_CASE(the_context_moves_when_it_is_full_and_keeps_the_newest_half) {
-  for (const std::size_t capacity : {1u, 2u, 3u, 6u, 7u, 128u}) {
-    std::size_t start = 0;
-    for (std::size_t n = 1; n < 10 * capacity; ++n) {
-      if (n - start > capacity) start = n - std::max<std::size_t>(1, capacity / 2);
-      BOOST_TEST(context_start(n, capacity) == start);
-    }
-  }
-}
-
 BOOST_AUTO_TEST_CASE_TEMPLATE(one_expert, Model, Models) {
   Fixture<Model> f;
   for (const int expert : {0, 2}) {
@@ -278,46 +268,14 @@ BOOST_AUTO_TEST_CASE(a_damaged_model_is_an_error) {
 
 namespace {
 
-/// Expert j says that token 4 + i has the probability table[j][i], whatever came before.
 const std::vector<std::vector<double>> table{{0.8, 0.1, 0.1}, {0.1, 0.6, 0.3}};
-
-struct FixedModel : test::FakeScorer {
-  FixedModel() : FakeScorer({"a", "b", "c"}) {}
-  template <class F>
-  void for_each_sequence(const Batch& batch, F f) {
-    for (const auto& segment : batch.segments)
-      for (std::size_t s = segment.first; s < segment.last; ++s)
-        f(table[index(segment.domain)], s * batch.sequence_length);
-  }
-  using FakeScorer::token_losses;
-  std::vector<double> token_losses(const Batch& batch) override {
-    std::vector<double> losses;
-    for_each_sequence(batch, [&](const std::vector<double>& p, std::size_t first) {
-      for (std::size_t t = 0; t < batch.sequence_length; ++t) {
-        const Token target = batch.target[first + t];
-        losses.push_back(target == pad_token ? 0 : -std::log(p.at(static_cast<std::size_t>(target - 4))));
-      }
-    });
-    return losses;
-  }
-  using FakeScorer::next_logits;
-  std::vector<double> next_logits(const Batch& batch, Cache& cache) override {
-    of(batch, cache);
-    std::vector<double> logits;
-    for_each_sequence(batch, [&](const std::vector<double>& p, std::size_t) {
-      for (std::size_t v = 0; v < 4; ++v) logits.push_back(-1e30);
-      for (const double each : p) logits.push_back(std::log(each) + 3);
-    });
-    return logits;
-  }
-};
 
 }  // namespace
 
 // Prior 1:3 and the prompt 4 4 6: the likelihoods are 0.8 0.8 0.1 = 0.064 and 0.1 0.1 0.3 = 0.003, so the
 // posterior is 0.064 : 0.009, and after a 5 0.0064 : 0.0054. Over the previous token it is 0.1 : 0.9.
 BOOST_AUTO_TEST_CASE(fixed_distributions_by_hand) {
-  FixedModel model;
+  test::FixedModel model(table);
   GenerateSettings settings;
   settings.experts = {DomainId{0}, DomainId{1}};
   settings.prior = {0.25, 0.75};
@@ -336,7 +294,7 @@ BOOST_AUTO_TEST_CASE(fixed_distributions_by_hand) {
 }
 
 BOOST_AUTO_TEST_CASE(the_first_token_is_distributed_as_the_mixture_says) {
-  FixedModel model;
+  test::FixedModel model(table);
   GenerateSettings settings;
   settings.experts = {DomainId{0}, DomainId{1}};
   settings.prior = {0.25, 0.75};

@@ -89,36 +89,4 @@ BOOST_FIXTURE_TEST_CASE(identical_documents_stay_together, Copies) {
   }
 }
 
-BOOST_FIXTURE_TEST_CASE(sorted_in_bounded_memory, TemporaryFolder) {
-  for (const std::size_t most : {1u, 7u, 1000u, 5000u}) {
-    prepare::ExternalSort<std::uint32_t> sort(path / "runs", most);
-    std::vector<std::uint32_t> expected, found;
-    std::mt19937 random(3);
-    for (int i = 0; i < 3000; ++i) {
-      expected.push_back(static_cast<std::uint32_t>(random() % 500));
-      sort.add(expected.back());
-    }
-    std::sort(expected.begin(), expected.end());
-    sort.merge([&](std::uint32_t value) { found.push_back(value); });
-    BOOST_TEST((found == expected));
-  }
-  prepare::ExternalSort<int> none(path / "runs");
-  none.merge([](int) { BOOST_FAIL("nothing was added"); });
-  BOOST_TEST(fs::is_empty(path));
-}
-
-BOOST_AUTO_TEST_CASE(hashes_tell_texts_apart) {
-  std::set<prepare::TextHash> hashes;
-  std::size_t texts = 0;
-  for (std::size_t length = 0; length < 40; ++length)
-    for (std::size_t changed = 0; changed <= length; ++changed) {
-      std::string text(length, '\0');
-      if (changed < length) text[changed] = 'x';
-      hashes.insert(prepare::text_hash(text));
-      ++texts;
-    }
-  BOOST_TEST(hashes.size() == texts);
-  BOOST_TEST((prepare::text_hash("one two") == prepare::text_hash(std::string("one") + " two")));
-}
-
 BOOST_AUTO_TEST_SUITE_END()

@@ -58,11 +58,4 @@ BOOST_AUTO_TEST_CASE(single_options_override_the_architecture) {
   BOOST_TEST(run.domains == (std::vector<std::string>{"b", "a"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(betas_are_two_numbers_below_one) {
-  for (const char* text : {"0.9,0.95", "(0.9, 0.95)", "0.9 0.95"})
-    BOOST_TEST(program::parse_betas(text)[1] == 0.95);
-  for (const char* text : {"", "0.9", "0.9,0.95,0.99", "0.9,1", "-0.1,0.9", "a,b"})
-    BOOST_CHECK_THROW(program::parse_betas(text), UsageError);
-}
-
 BOOST_AUTO_TEST_SUITE_END()

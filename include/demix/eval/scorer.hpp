@@ -46,7 +46,8 @@ class Scorer {
   /// A cache of `sequences` sequences that have read nothing. Throws Error for a model whose attention cannot
   /// read a text in parts.
   virtual std::unique_ptr<Cache> make_cache(std::size_t sequences) const = 0;
-  /// token_losses of a batch that continues the sequences of a cache that this model made.
+  /// token_losses of a batch that continues the sequences of a cache that this model made. Throws Error for
+  /// one that another model made.
   virtual std::vector<double> token_losses(const Batch& text, Cache& cache) = 0;
   /// next_logits of a batch that continues in the same way.
   virtual std::vector<double> next_logits(const Batch& text, Cache& cache) = 0;
@@ -74,7 +75,7 @@ class SessionScorer final : public Scorer {
 
   std::unique_ptr<Cache> make_cache([[maybe_unused]] std::size_t sequences) const override {
     if constexpr (reads_in_parts)
-      return std::make_unique<SessionCache>(session_.make_cache(sequences));
+      return std::make_unique<SessionCache>(session_, sequences);
     else
       refuse();
   }
@@ -100,17 +101,20 @@ class SessionScorer final : public Scorer {
                                  typename Network::PrecisionType>;
 
   struct SessionCache final : Cache {
-    explicit SessionCache(KeyValues cache) : keys_values(std::move(cache)) {}
+    SessionCache(const Session<Network>& session, std::size_t sequences)
+        : maker(&session), keys_values(session.make_cache(sequences)) {}
     void keep(std::span<const std::size_t> sequences) override { keys_values.keep(sequences); }
     void clear() override { keys_values.clear(); }
+    const Session<Network>* maker;
     KeyValues keys_values;
   };
 
   const Network& network() const { return session_.network(); }
 
-  static KeyValues& own(Cache& cache) {
+  KeyValues& own(Cache& cache) const {
     auto* const of_session = dynamic_cast<SessionCache*>(&cache);
-    require(of_session != nullptr, "a cache of keys and values that another model made");
+    require(of_session != nullptr && of_session->maker == &session_,
+            "a cache of keys and values that another model made");
     return of_session->keys_values;
   }
 

@@ -1,0 +1,73 @@
+// What a trainer takes from its data and refuses before it starts; the whole program runs in
+// tests/examples/training_test.py.
+
+#include "demix/program/train.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include "captured.hpp"
+#include "demix/program/typed_model.hpp"
+#include "train/run_setting.hpp"
+
+using namespace demix;
+using namespace demix::program;
+using namespace demix::test;
+
+namespace {
+
+struct Fixture : RunSetting {
+  Fixture() : RunSetting({"b", "a", "c"}) {
+    options.data = data();
+    options.config = small_config();
+    options.config.vocabulary = 0;
+    options.settings = settings;
+  }
+  std::string refusal() {
+    return error_of([&] { complete(*type, options); });
+  }
+
+  const std::shared_ptr<const ModelType> type = model_type<Experts>("demix");
+  TrainOptions options;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(trainers)
+
+BOOST_FIXTURE_TEST_CASE(the_data_give_vocabulary_and_domains, Fixture) {
+  complete(*type, options);
+  BOOST_TEST(options.config.vocabulary == 11u);
+  BOOST_TEST(options.domains == (std::vector<std::string>{"a", "b", "c"}), boost::test_tools::per_element());
+  options.domains = {"c", "b"};
+  complete(*type, options);
+  BOOST_TEST(options.domains == (std::vector<std::string>{"c", "b"}), boost::test_tools::per_element());
+}
+
+BOOST_FIXTURE_TEST_CASE(data_that_are_not_all_there_are_refused, Fixture) {
+  options.domains = {"a", "absent"};
+  BOOST_TEST(contains(refusal(), "absent"), refusal());
+  options.domains = {"a", "a"};
+  BOOST_TEST(contains(refusal(), "'a' stands twice"), refusal());
+  options.domains = {};
+  fs::remove(data() / "c" / "valid_c.idx");
+  fs::remove(data() / "c" / "valid_c.bin");
+  BOOST_TEST(contains(refusal(), "valid"), refusal());
+  fs::remove(data() / "dict.txt");
+  BOOST_TEST(contains(refusal(), "dict.txt"), refusal());
+}
+
+BOOST_FIXTURE_TEST_CASE(a_run_does_not_lie_among_the_domains, Fixture) {
+  for (const fs::path& inside : {data() / "run", data(), data() / "a" / ".." / "run"}) {
+    options.settings.save_dir = inside;
+    BOOST_TEST(contains(refusal(), "lies in the data-bin"), refusal());
+  }
+  options.settings.save_dir = folder.path / "data2";
+  BOOST_TEST(refusal() == "no error");
+}
+
+BOOST_FIXTURE_TEST_CASE(more_than_memory_holds_is_refused_at_once, Fixture) {
+  options.config.d_ffn = std::size_t{1} << 40;
+  BOOST_CHECK_THROW(complete(*type, options), UsageError);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
