@@ -31,6 +31,7 @@ EXCEPTIONS = {
     "prepare/prepare.hpp": PREPARE,
     "prepare/report.hpp": PREPARE,
     "prepare/settings.hpp": PREPARE,
+    "adapt/folder.hpp": "tests/adapt/adaptation_test.cpp",
     "train/progress.hpp": "tests/examples/outputs_test.py",
     "train/trainable_model.hpp": "tests/train/updates_test.cpp and trainer_test.cpp",
     "program/adapt.hpp": "tests/examples/adapt_test.py",

@@ -37,6 +37,7 @@ class FixedModel : public FakeScorer {
     });
     return losses;
   }
+  using FakeScorer::next_logits;
   std::vector<double> next_logits(const Batch& batch, Cache& cache) override {
     of(batch, cache);
     std::vector<double> logits;
