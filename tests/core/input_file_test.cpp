@@ -33,7 +33,7 @@ BOOST_FIXTURE_TEST_CASE(any_place_can_be_read_in_any_order, TemporaryFolder) {
     BOOST_TEST(file.read(offset, length) == bytes_from(offset, length));
   std::string to(6, '!');
   file.read(7, to.data() + 1, 4);
-  BOOST_TEST(to == "!" + bytes_from(7, 4) + "!");
+  BOOST_TEST(to == concat("!", bytes_from(7, 4), "!"));
 }
 
 BOOST_FIXTURE_TEST_CASE(two_threads_read_at_their_places, TemporaryFolder) {
