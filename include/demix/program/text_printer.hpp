@@ -154,7 +154,7 @@ class TextPrinter {
 
   /// A token in quotes, in a column of its own; what does not print is escaped.
   static std::string quoted(const std::string& bytes) {
-    const std::string text = "\"" + escaped(bytes) + "\"";
+    const std::string text = concat("\"", escaped(bytes), "\"");
     const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };
     const auto width =
         text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), continues));
