@@ -19,11 +19,11 @@ using GatedModel =
 
 template <device::Device D, Precision P>
 program::ModelList models_of() {
-  return {{program::model_type<DenseModel<D, P>>("dense"),
-           program::model_type<DenseModel<D, P>>("unbalanced", data::Sampling::unbalanced),
-           program::model_type<DomainTokenModel<D, P>>("domain_token"),
-           program::model_type<DEMixModel<D, P>>("demix"),
-           program::model_type<GatedModel<D, P>>("demix_gated")}};
+  return program::ModelList({program::model_type<DenseModel<D, P>>("dense"),
+                             program::model_type<DenseModel<D, P>>("unbalanced", data::Sampling::unbalanced),
+                             program::model_type<DomainTokenModel<D, P>>("domain_token"),
+                             program::model_type<DEMixModel<D, P>>("demix"),
+                             program::model_type<GatedModel<D, P>>("demix_gated")});
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ class Folder {
     const FileLock lock(folder.path() / ".lock", folder.path());
     const auto path = record_path();
     if (std::filesystem::exists(path)) {
-      const auto found = read_record(path);
+      Record found = read_record(path);
       require_same_adaptation(path, found, record);
       return found;
     }

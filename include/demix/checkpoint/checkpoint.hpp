@@ -127,8 +127,8 @@ void save(const std::filesystem::path& path, const Metadata& metadata, Model& mo
   ranks.together([&] { checkpoint_detail::require_matching(metadata, model); });
   checkpoint_detail::require_one_writer_each(model, ranks, placement);
   std::vector<std::string> folders;
-  if (model.layout().expert.size() > 0) folders.push_back("experts");
-  if (model.layout().expert.size() > 0 && state) folders.push_back("state");
+  if (model.layout().expert.size() > 0) folders.emplace_back("experts");
+  if (model.layout().expert.size() > 0 && state) folders.emplace_back("state");
   checkpoint_detail::write_checkpoint(path, folders, ranks, [&](const std::filesystem::path& directory) {
     checkpoint_detail::write_share(directory, metadata, model, state, placement);
   });

@@ -122,7 +122,7 @@ void compose(const std::filesystem::path& out, const Base& base, const std::vect
              std::filesystem::exists(expert_state_file(expert.checkpoint, expert.domain));
     });
   std::vector<std::string> folders{"experts"};
-  if (!states.empty()) folders.push_back("state");
+  if (!states.empty()) folders.emplace_back("state");
   write_checkpoint(out, folders, [&](const std::filesystem::path& directory) {
     std::vector<hdf5::Object> parts;
     parts.push_back(base.open_model());

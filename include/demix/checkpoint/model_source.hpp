@@ -40,7 +40,7 @@ class ModelSource {
       : ModelSource(std::move(checkpoints), link, nullptr) {
     domains_ = metadata_.domains;
     if (base_->has_experts)
-      for (const auto& domain : domains_) experts_.push_back({base_, domain});
+      for (const auto& domain : domains_) experts_.emplace_back(base_, domain);
   }
 
   /// The body of `link` with these experts only, each known by its name, all different. Throws Error for a
@@ -59,7 +59,7 @@ class ModelSource {
                                           {base_->path.string(), metadata_.vocabulary_fingerprint});
       }
       domains_.push_back(name);
-      experts_.push_back({&from, domain});
+      experts_.emplace_back(&from, domain);
     }
   }
 

@@ -51,7 +51,7 @@ struct AddNoise {
     team.for_each(cols, [=](std::size_t c) {
       const PhiloxWords words = draw.of_number(number, c);
       float sum = -2;
-      for (int k = 0; k < 4; ++k) sum += uniform_unit(words.word[k]);
+      for (const std::uint32_t word : words.word) sum += uniform_unit(word);
       xr[c] = T(A(xr[c]) + A(scale * sum));
     });
   }

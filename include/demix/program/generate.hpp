@@ -202,7 +202,7 @@ inline bool parse_options(int argc, char** argv, GenerateOptions& options, std::
   po::variables_map values;
   if (!line.parse(argc, argv, values)) return false;
   if (!prompt_file.empty()) read_prompts(prompt_file, options.prompts);
-  if (options.prompts.empty()) options.prompts.push_back("");
+  if (options.prompts.empty()) options.prompts.emplace_back();
   if (values.count("expert") && values.count("experts"))
     throw UsageError("--expert is one expert alone, --experts a mixture: give one of them");
   if (values.count("experts")) options.experts = split_list("--experts", experts);

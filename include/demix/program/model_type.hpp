@@ -63,7 +63,7 @@ class ModelType {
 class ModelList {
  public:
   /// Throws Error when two have one name.
-  ModelList(std::vector<std::shared_ptr<const ModelType>> types) : types_(std::move(types)) {
+  explicit ModelList(std::vector<std::shared_ptr<const ModelType>> types) : types_(std::move(types)) {
     for (auto type = types_.begin(); type != types_.end(); ++type)
       for (auto other = types_.begin(); other != type; ++other)
         require((*other)->name() != (*type)->name(), "model list: two types are named '", (*type)->name(),

@@ -70,7 +70,7 @@ class Updates {
     optim::clip_scale(device, statistics_.tokens(), statistics_.token_counts(), statistics_.squares(),
                       statistics_.square_count(), settings_.clip_norm, statistics_.gradient_scale());
     state_.step(model_.weights(), gradients_, {number, learning_rate, statistics_.gradient_scale()});
-    const UpdateReport report = statistics_.read();
+    UpdateReport report = statistics_.read();
     if (report.interrupted > 0) agreement_.meet(problem);
     return report;
   }
