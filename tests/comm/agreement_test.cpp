@@ -63,6 +63,9 @@ BOOST_AUTO_TEST_CASE(numbers_and_texts_reach_all_ranks) {
                      require(agreement.gather("") == Texts(static_cast<std::size_t>(ranks)),
                              "gather nothing");
                      require(agreement.from_first(concat("rank ", rank)) == "rank 0", "from_first");
+                     int calls = 0;
+                     const auto said = agreement.said_by_first([&] { return concat("call ", ++calls); });
+                     require(said == "call 1" && calls == (rank == 0), "said_by_first");
                      require(agreement.is_first() == (rank == 0), "is_first");
                    }),
           Texts(static_cast<std::size_t>(ranks)));
@@ -201,6 +204,7 @@ BOOST_AUTO_TEST_CASE(one_rank_agrees_with_itself_without_the_device) {
   BOOST_CHECK_THROW(agreement.in_turns([] { throw std::bad_alloc(); }, [](const auto& turn) { turn(); }),
                     std::bad_alloc);
   BOOST_TEST(agreement.from_first("text") == "text");
+  BOOST_TEST(agreement.said_by_first([] { return "text"; }) == "text");
   BOOST_TEST(!agreement.meet(nullptr));
   BOOST_TEST(device.waits == waits);
   BOOST_TEST(device.allocations == allocations);

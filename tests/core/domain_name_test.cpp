@@ -31,4 +31,13 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_said) {
   BOOST_CHECK_EXCEPTION(require_domain_names({"a", "../up"}), Error, says("'../up'"));
 }
 
+BOOST_AUTO_TEST_CASE(a_domain_is_found_by_its_whole_name) {
+  const std::vector<std::string> domains{"law", "news", "la"};
+  BOOST_TEST((find_domain(domains, "law") == DomainId{0}));
+  BOOST_TEST((find_domain(domains, "la") == DomainId{2}));
+  BOOST_TEST(!find_domain(domains, "Law"));
+  BOOST_TEST(!find_domain(domains, ""));
+  BOOST_TEST(!find_domain({}, "law"));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -62,6 +62,18 @@ BOOST_AUTO_TEST_CASE(the_error_names_what_was_found) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(lengths_leave_out_padding_at_the_end_alone) {
+  Batch batch;
+  batch.sequence_length = 3;
+  batch.source = {4, pad_token, 5, 6, pad_token, pad_token, pad_token, pad_token, pad_token};
+  batch.target = {7, pad_token, pad_token, 7, 8, 9, pad_token, 8, pad_token};
+  const std::size_t of_source[] = {3, 1, 0}, of_target[] = {1, 3, 2};
+  for (std::size_t b = 0; b < 3; ++b) {
+    BOOST_TEST(batch.length_of(b) == of_source[b]);
+    BOOST_TEST(batch.target_length_of(b) == of_target[b]);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(domain_tokens_stand_in_front) {
   const Batch with = DomainToken::apply(good(), 9);
   BOOST_TEST(with.sequence_length == 3u);

@@ -8,6 +8,7 @@
 #include "checkpoint/fixtures.hpp"
 #include "demix/comm/self.hpp"
 #include "demix/data/indexed_file_writer.hpp"
+#include "demix/text/vocabulary.hpp"
 #include "demix/train/trainer.hpp"
 
 namespace demix::test {
@@ -46,8 +47,8 @@ struct RunSetting {
   }
 
   train::TrainingData open(std::size_t block_length, const std::vector<std::string>& names) const {
-    return train::open_data(data(), names, text::Dictionary::load(data() / "dict.txt").size(), block_length,
-                            DomainId(0));
+    return train::open_data(data(), text::vocabulary_fingerprint(data()), names,
+                            text::Dictionary::load(data() / "dict.txt").size(), block_length, DomainId(0));
   }
 
   /// Starts or continues the run in `save_dir`; what Trainer::run returns.

@@ -1,7 +1,6 @@
 #pragma once
 // Adaptation to a new domain (Gururangan et al. 2022, section 5): DEMix-DAPT, and DAPT of the other models.
 
-#include <algorithm>
 #include <functional>
 #include <string>
 #include <vector>
@@ -10,7 +9,9 @@
 #include "demix/adapt/start.hpp"
 #include "demix/checkpoint/model_source.hpp"
 #include "demix/comm/self.hpp"
+#include "demix/core/domain_name.hpp"
 #include "demix/eval/expert_losses.hpp"
+#include "demix/text/vocabulary.hpp"
 #include "demix/train/trainer.hpp"
 #include "demix/train/training_data.hpp"
 
@@ -31,16 +32,20 @@ class Adaptation {
 
   /// Chooses the start and takes its values from the base, which is in memory no longer than that. The new
   /// domain is none of the base's. `on_choice` is called before the posterior chooses, which takes a while,
-  /// and `on_record` when the start is known.
-  /// Throws Error for data, or a folder, of something else.
+  /// and `on_record` when the start is known. Throws Error for data, or a folder, of something else.
   Adaptation(
       D& device, const checkpoint::ModelSource& base, const Settings& settings,
       const std::function<void()>& on_choice = [] {},
       const std::function<void(const Record&)>& on_record = [](const Record&) {})
       : settings_(settings),
+        vocabulary_fingerprint_(text::require_same_vocabulary(
+            {settings.data.string(), text::vocabulary_fingerprint(settings.data)},
+            {settings.checkpoint.string(), base.metadata().vocabulary_fingerprint})),
         folder_(settings, base.metadata()),
         model_(device, base.metadata().config, new_domains(base.metadata(), settings.domain)),
-        data_(open_data(base.metadata())) {
+        data_(train::open_data(settings.data, vocabulary_fingerprint_, {settings.domain},
+                               base.metadata().config.vocabulary, model_.text_length(),
+                               DomainId(static_cast<int>(model_.domains().size()) - 1))) {
     Model old = base.template load<Model>(device);
     record_ = folder_.record(has_choice, [&] {
       on_choice();
@@ -76,26 +81,15 @@ class Adaptation {
  private:
   static std::vector<std::string> new_domains(const checkpoint::Metadata& base, const std::string& domain) {
     require(can_be_adapted, "adaptation: of a model with both experts and domain tokens it is not known how");
-    require(std::find(base.domains.begin(), base.domains.end(), domain) == base.domains.end(),
-            "adaptation: the base has domain '", domain, "' already");
+    require(!find_domain(base.domains, domain), "adaptation: the base has domain '", domain, "' already");
     std::vector<std::string> domains;
     if (!Model::has_experts) domains = base.domains;
     domains.push_back(domain);
     return domains;
   }
 
-  /// The new domain's text. The model keeps what the base's vocabulary says, where the data says less.
-  train::TrainingData open_data(const checkpoint::Metadata& base) const {
-    auto data =
-        train::open_data(settings_.data, {settings_.domain}, base.config.vocabulary, model_.text_length(),
-                         DomainId(static_cast<int>(model_.domains().size()) - 1));
-    data.vocabulary_fingerprint =
-        text::require_same_vocabulary({settings_.data.string(), data.vocabulary_fingerprint},
-                                      {settings_.checkpoint.string(), base.vocabulary_fingerprint});
-    return data;
-  }
-
   const Settings settings_;
+  const std::string vocabulary_fingerprint_;  // all that is known of the base's and the data's, which are one
   const Folder folder_;
   Model model_;
   const train::TrainingData data_;

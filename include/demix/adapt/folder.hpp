@@ -12,6 +12,7 @@
 #include "demix/adapt/settings.hpp"
 #include "demix/checkpoint/compose.hpp"
 #include "demix/checkpoint/folder.hpp"
+#include "demix/core/domain_name.hpp"
 #include "demix/core/file_lock.hpp"
 
 namespace demix::adapt {
@@ -61,11 +62,11 @@ class Folder {
 
   /// The base's domain where `record` starts. Throws Error when it has none of that name.
   DomainId start(const Record& record) const {
-    const auto found = std::find(base_.domains.begin(), base_.domains.end(), record.start);
+    const auto found = find_domain(base_.domains, record.start);
     require(
-        found != base_.domains.end(), [&] { return record_path().string(); }, ": its start '", record.start,
+        found.has_value(), [&] { return record_path().string(); }, ": its start '", record.start,
         "' is no domain of ", settings_.checkpoint);
-    return DomainId(static_cast<int>(found - base_.domains.begin()));
+    return *found;
   }
 
   /// Where `join` puts the whole model.

@@ -1,6 +1,7 @@
 #pragma once
 // Models to and from checkpoints. docs/checkpoint.md describes the files.
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -152,14 +153,11 @@ void replace_scalars(D& device, const std::filesystem::path& checkpoint, const M
                      const comm::Placement& placement) {
   const auto file = state_file(checkpoint), new_file = durable::partial(file);
   const auto folder = state_folder(checkpoint), new_folder = durable::partial(folder);
-  std::array<double, 1> of_experts{0};
-  for (const RegionId region : state.regions()) of_experts[0] += !region.is_shared();
+  std::array<double, 1> of_experts{static_cast<double>(state.regions().size() - 1)};
   ranks.sum(of_experts);
-  std::string whole;  // not empty: the state is all in one file
-  ranks.together([&] {
-    if (ranks.is_first() && !std::filesystem::exists(folder)) whole = "whole";
-  });
-  const bool divides = !ranks.from_first(whole).empty() && of_experts[0] > 0;
+  const auto is_whole =
+      ranks.said_by_first([&] { return std::filesystem::exists(folder) ? "" : "in one file"; });
+  const bool divides = of_experts[0] > 0 && !is_whole.empty();
   try {
     if (divides) {
       ranks.together([&] {

@@ -99,6 +99,12 @@ class Agreement {
     if constexpr (!std::is_void_v<Result>) return std::move(*result);
   }
 
+  /// The text that f() returns on rank 0, where alone it is called. Throws like together.
+  template <class F>
+  std::string said_by_first(F f) {
+    return from_first(together([&] { return is_first() ? std::string(f()) : std::string(); }));
+  }
+
   /// job(turn) on every rank, which calls turn() before each of its steps: that calls poll(), and meets the
   /// other ranks. Those that have fewer steps go on polling until all are done. Throws like meet, at the same
   /// turn on all ranks.

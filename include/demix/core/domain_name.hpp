@@ -2,11 +2,13 @@
 // What may name a domain: the one rule for text, trainers, checkpoints and experts.
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "demix/core/error.hpp"
+#include "demix/core/types.hpp"
 
 namespace demix {
 
@@ -40,6 +42,13 @@ inline void require_domain_names(const std::vector<std::string>& domains) {
     require(std::find(domains.begin(), domain, *domain) == domain, "domain name '", *domain,
             "' stands twice in the list of domains");
   }
+}
+
+/// The domain of that name, none where there is none.
+inline std::optional<DomainId> find_domain(const std::vector<std::string>& domains, std::string_view name) {
+  const auto found = std::find(domains.begin(), domains.end(), name);
+  if (found == domains.end()) return std::nullopt;
+  return DomainId(static_cast<std::int32_t>(found - domains.begin()));
 }
 
 }  // namespace demix

@@ -42,16 +42,10 @@ inline void append_sequence(const Batch& batch, std::size_t b, std::size_t first
     out.segments.push_back({domain, sequence, sequence + 1});
 }
 
-inline std::size_t length_of(const Batch& batch, std::size_t b) {
-  std::size_t length = batch.sequence_length;
-  while (length > 0 && batch.target[b * batch.sequence_length + length - 1] == pad_token) --length;
-  return length;
-}
-
 /// What nobody has said anything about.
 inline ExpertLosses nothing_asked(const Batch& batch, std::size_t experts) {
   ExpertLosses losses{experts, batch.sequence_length, {}, {}};
-  for (std::size_t b = 0; b < batch.sequences(); ++b) losses.lengths.push_back(length_of(batch, b));
+  for (std::size_t b = 0; b < batch.sequences(); ++b) losses.lengths.push_back(batch.target_length_of(b));
   losses.values.assign(experts * batch.rows(), std::numeric_limits<double>::infinity());
   return losses;
 }

@@ -36,11 +36,9 @@ struct Batch {
   }
 
   /// How many tokens of sequence b are not padding at its end.
-  std::size_t length_of(std::size_t b) const {
-    std::size_t length = sequence_length;
-    while (length > 0 && source[b * sequence_length + length - 1] == pad_token) --length;
-    return length;
-  }
+  std::size_t length_of(std::size_t b) const { return length_of(source, b); }
+  /// The same of its targets.
+  std::size_t target_length_of(std::size_t b) const { return length_of(target, b); }
 
   /// Throws Error unless sizes, segments and tokens are consistent with a vocabulary of V and D domains.
   void validate(std::size_t vocabulary, std::size_t domains) const {
@@ -60,6 +58,13 @@ struct Batch {
       for (const Token token : *tokens)
         require(token >= 0 && static_cast<std::size_t>(token) < vocabulary, "batch: token ", token,
                 " is not in the vocabulary of ", vocabulary);
+  }
+
+ private:
+  std::size_t length_of(const std::vector<Token>& tokens, std::size_t b) const {
+    std::size_t length = sequence_length;
+    while (length > 0 && tokens[b * sequence_length + length - 1] == pad_token) --length;
+    return length;
   }
 };
 

@@ -1,25 +1,22 @@
 #pragma once
 // demix-adapt: a trained model adapted to a new domain.
 
-#include <algorithm>
 #include <memory>
 #include <string>
 
+#include "demix/core/domain_name.hpp"
 #include "demix/program/adapt_options.hpp"
 #include "demix/program/run_program.hpp"
 #include "demix/program/train.hpp"
-#include "demix/text/vocabulary.hpp"
 
 namespace demix::program {
 
-/// Throws UsageError, or Error for the data, unless the options make sense for the base.
+/// Throws UsageError, or Error for the folder, unless the options make sense for the base.
 inline void require_adaptable(const ModelType& type, const checkpoint::Metadata& base,
                               const adapt::Settings& a) {
   require_domain_name<UsageError>(a.domain, "--domain: ");
   require_outside_data(a.training.save_dir, a.data);
-  text::require_same_vocabulary({a.data.string(), text::vocabulary_fingerprint(a.data)},
-                                {a.checkpoint.string(), base.vocabulary_fingerprint});
-  if (std::find(base.domains.begin(), base.domains.end(), a.domain) != base.domains.end())
+  if (find_domain(base.domains, a.domain))
     throw UsageError(concat("--domain ", a.domain, ": ", a.checkpoint.string(), " has this domain already; ",
                             type.has_experts()
                                 ? "rename its expert first (demix-experts rename), or give the new text a "

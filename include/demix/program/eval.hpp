@@ -16,7 +16,6 @@
 #include "demix/program/command_line.hpp"
 #include "demix/program/load.hpp"
 #include "demix/program/run_program.hpp"
-#include "demix/text/vocabulary.hpp"
 
 namespace demix::program {
 
@@ -35,11 +34,9 @@ inline DomainId conditioning_domain(const eval::Scorer& model, const EvalOptions
   const std::string& forced = model.has_experts() ? options.expert : options.domain_token;
   const char* option = model.has_experts() ? "--expert" : "--domain-token";
   const std::string& name = forced.empty() ? domain : forced;
-  const auto& domains = model.domains();
-  for (std::size_t d = 0; d < domains.size(); ++d)
-    if (domains[d] == name) return DomainId(static_cast<int>(d));
+  if (const auto found = find_domain(model.domains(), name)) return *found;
   std::string known;
-  for (const auto& each : domains) known += " " + each;
+  for (const auto& each : model.domains()) known += " " + each;
   throw UsageError(concat("the model has no domain '", name, "'; ", option, " chooses one of:", known));
 }
 
@@ -47,9 +44,7 @@ inline nlohmann::ordered_json evaluate(const LoadedModel& loaded, const EvalOpti
                                        const StopSignal& stop) {
   eval::Scorer& model = *loaded.scorer;
   const auto& metadata = loaded.metadata;
-  const auto dictionary = text::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
-  text::require_same_vocabulary({options.data, text::vocabulary_fingerprint(options.data)},
-                                {options.checkpoint, metadata.vocabulary_fingerprint});
+  require_vocabulary_of(options.data, options.checkpoint, metadata);
   if (!options.expert.empty() && !model.has_experts())
     throw UsageError("--expert: a " + metadata.experiment + " model has no experts");
   if (!options.domain_token.empty() && model.has_experts())
@@ -68,8 +63,8 @@ inline nlohmann::ordered_json evaluate(const LoadedModel& loaded, const EvalOpti
   std::vector<data::BlockDataset> datasets;
   for (const auto& domain : domains) {
     scored_as.push_back(conditioning_domain(model, options, domain));
-    datasets.push_back(
-        data::open_split(options.data, domain, options.split, dictionary.size(), model.text_length()));
+    datasets.push_back(data::open_split(options.data, domain, options.split, metadata.config.vocabulary,
+                                        model.text_length()));
   }
   std::vector<eval::Score> scores;
   std::printf("%-16s %-16s %12s %10s %12s %10s\n", "domain", "scored as", "perplexity", "loss", "tokens",

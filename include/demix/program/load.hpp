@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "demix/core/domain_name.hpp"
 #include "demix/program/model_type.hpp"
+#include "demix/text/vocabulary.hpp"
 
 namespace demix::program {
 
@@ -24,6 +26,13 @@ struct LoadedModel {
     return names;
   }
 };
+
+/// Throws Error unless the data-bin `data` has the vocabulary of a model of `checkpoint`.
+inline void require_vocabulary_of(const std::string& data, const std::string& checkpoint,
+                                  const checkpoint::Metadata& metadata) {
+  text::require_same_vocabulary({data, text::vocabulary_fingerprint(data)},
+                                {checkpoint, metadata.vocabulary_fingerprint});
+}
 
 /// All of the checkpoint that `link` is or leads to. Throws Error for one that cannot be read, or of a type
 /// that is not in the list.
@@ -74,10 +83,8 @@ inline LoadedModel load_experts(const ModelList& models, const std::filesystem::
   const auto source = base.has_experts ? checkpoint::ModelSource(checkpoints, link, sources)
                                        : checkpoint::ModelSource(checkpoints, link);
   LoadedModel loaded{type.load(source, threads), source.metadata(), {}};
-  const auto& known = loaded.scorer->domains();
   for (const auto& name : names)
-    loaded.experts.push_back(
-        DomainId(static_cast<int>(std::find(known.begin(), known.end(), name) - known.begin())));
+    loaded.experts.push_back(find_domain(loaded.scorer->domains(), name).value());
   return loaded;
 }
 

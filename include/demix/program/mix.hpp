@@ -20,7 +20,6 @@
 #include "demix/program/load.hpp"
 #include "demix/program/posterior_plot.hpp"
 #include "demix/program/run_program.hpp"
-#include "demix/text/vocabulary.hpp"
 
 namespace demix::program {
 
@@ -130,12 +129,10 @@ inline void mix(const LoadedModel& loaded, const MixOptions& options, MixOutputs
                 const StopSignal& stop) {
   eval::Scorer& model = *loaded.scorer;
   const auto& metadata = loaded.metadata;
-  const auto dictionary = text::Dictionary::load(std::filesystem::path(options.data) / "dict.txt");
-  text::require_same_vocabulary({options.data, text::vocabulary_fingerprint(options.data)},
-                                {options.checkpoint, metadata.vocabulary_fingerprint});
+  require_vocabulary_of(options.data, options.checkpoint, metadata);
   const auto experts = loaded.expert_names();
-  const auto dataset =
-      data::open_split(options.data, options.domain, options.split, dictionary.size(), model.text_length());
+  const auto dataset = data::open_split(options.data, options.domain, options.split,
+                                        metadata.config.vocabulary, model.text_length());
   eval::MixSettings settings;
   settings.experts = loaded.experts;
   settings.sequences = options.batch_size ? options.batch_size : eval::default_sequences(model.text_length());

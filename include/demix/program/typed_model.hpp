@@ -13,6 +13,7 @@
 #include "demix/comm/self.hpp"
 #include "demix/core/standard_streams.hpp"
 #include "demix/program/model_type.hpp"
+#include "demix/text/vocabulary.hpp"
 #include "demix/train/trainer.hpp"
 
 namespace demix::program {
@@ -44,8 +45,8 @@ class TypedModel final : public ModelType {
     const auto& domains = options.domains;
     D device = make_device(options.threads);
     Model model(device, options.config, domains, s.seed);
-    const auto data =
-        train::open_data(options.data, domains, options.config.vocabulary, model.text_length(), DomainId(0));
+    const auto data = train::open_data(options.data, text::vocabulary_fingerprint(options.data), domains,
+                                       options.config.vocabulary, model.text_length(), DomainId(0));
     train::Trainable<Model> trainable(model);
     train::Trainer<D, P, comm::Self> trainer(trainable, comm::Self(), comm::Placement::whole(domains.size()),
                                              data, s, s.adam);

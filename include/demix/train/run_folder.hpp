@@ -108,11 +108,10 @@ class RunFolder {
 
   /// That of rank 0's folder.
   std::optional<std::uint64_t> newest_step() {
-    std::string text;
-    first([&] {
-      if (const auto step = folder_.latest_step()) text = std::to_string(*step);
+    const auto text = ranks_.said_by_first([&] {
+      const auto step = folder_.latest_step();
+      return step ? std::to_string(*step) : std::string();
     });
-    text = ranks_.from_first(text);
     return text.empty() ? std::nullopt : std::optional<std::uint64_t>(std::stoull(text));
   }
 

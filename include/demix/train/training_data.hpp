@@ -5,12 +5,12 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "demix/comm/agreement.hpp"
 #include "demix/core/types.hpp"
 #include "demix/data/block_dataset.hpp"
-#include "demix/text/vocabulary.hpp"
 
 namespace demix::train {
 
@@ -24,9 +24,10 @@ struct TrainingData {
 
 /// The text of domains in blocks of `block_length` tokens; the first is the model's domain `first`. Throws
 /// Error for a split that is missing, damaged or empty.
-inline TrainingData open_data(const std::filesystem::path& data_bin, const std::vector<std::string>& domains,
-                              std::size_t dictionary_size, std::size_t block_length, DomainId first) {
-  TrainingData result{data_bin, text::vocabulary_fingerprint(data_bin), {}, {}, {}};
+inline TrainingData open_data(const std::filesystem::path& data_bin, std::string vocabulary_fingerprint,
+                              const std::vector<std::string>& domains, std::size_t dictionary_size,
+                              std::size_t block_length, DomainId first) {
+  TrainingData result{data_bin, std::move(vocabulary_fingerprint), {}, {}, {}};
   for (const auto& domain : domains) {
     result.domains.push_back(DomainId(static_cast<int>(index(first) + result.domains.size())));
     result.train.push_back(data::open_split(data_bin, domain, "train", dictionary_size, block_length));
