@@ -2,12 +2,11 @@
 // A communicator between threads of one process: ranks without ranks.
 
 #include <algorithm>
-#include <barrier>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,47 +14,51 @@
 #include <vector>
 
 #include "demix/comm/communicator.hpp"
+#include "demix/core/error.hpp"
 
 namespace demix::testing {
 
 /// One rank of a group of threads. Sums are added in the order of ranks.
 class ThreadComm {
+  /// All ranks of a run.
+  struct World {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::exception_ptr failure;  // the first rank's that threw
+    std::chrono::seconds deadline;
+  };
   struct Group {
-    explicit Group(int size)
-        : barrier(size), pointers(static_cast<std::size_t>(size)), colors(static_cast<std::size_t>(size)) {}
-    std::barrier<> barrier;
+    Group(World& in, int size)
+        : world(in), pointers(static_cast<std::size_t>(size)), colors(static_cast<std::size_t>(size)) {}
+    World& world;
+    std::size_t meetings = 0, arrived = 0;
     std::vector<const void*> pointers;
     std::vector<int> colors;
-    std::mutex mutex;
     std::map<int, std::shared_ptr<Group>> parts;
   };
 
  public:
-  /// Runs body(comm) on `size` threads, each with its rank; throws what the lowest rank threw. Ranks that
-  /// wait for another in vain end the process at the deadline.
+  /// Runs body(comm) on `size` threads, each with its rank; throws what the first that failed threw. The
+  /// others' next meeting throws then, as does one that some rank does not come to before the deadline.
+  /// Nothing of Boost.Test may be called in body: it is not made for threads.
   template <class Body>
   static void run(int size, const Body& body, std::chrono::seconds deadline = std::chrono::seconds(300)) {
-    const auto group = std::make_shared<Group>(size);
-    std::promise<void> done;
-    const std::jthread watch([in_time = done.get_future(), deadline] {
-      if (in_time.wait_for(deadline) == std::future_status::ready) return;
-      std::fprintf(stderr, "ranks did not end within %lld s\n", static_cast<long long>(deadline.count()));
-      std::abort();
-    });
-    std::vector<std::exception_ptr> failures(static_cast<std::size_t>(size));
+    World world;
+    world.deadline = deadline;
+    const auto group = std::make_shared<Group>(world, size);
     std::vector<std::jthread> threads;
     for (int rank = 0; rank < size; ++rank)
       threads.emplace_back([&, rank] {
         try {
           body(ThreadComm(group, rank, size));
         } catch (...) {
-          failures[static_cast<std::size_t>(rank)] = std::current_exception();
+          const std::lock_guard lock(world.mutex);
+          if (!world.failure) world.failure = std::current_exception();
+          world.changed.notify_all();
         }
       });
     threads.clear();
-    done.set_value();
-    for (const auto& failure : failures)
-      if (failure) std::rethrow_exception(failure);
+    if (world.failure) std::rethrow_exception(world.failure);
   }
 
   int rank() const { return rank_; }
@@ -95,7 +98,21 @@ class ThreadComm {
     std::copy(values.begin(), values.end(), x.begin());
   }
   void wait() {}
-  void barrier() { group_->barrier.arrive_and_wait(); }
+  void barrier() {
+    World& world = group_->world;
+    std::unique_lock lock(world.mutex);
+    const std::size_t meeting = group_->meetings;
+    if (++group_->arrived == group_->pointers.size()) {
+      group_->arrived = 0;
+      ++group_->meetings;
+      world.changed.notify_all();
+      return;
+    }
+    const bool in_time = world.changed.wait_for(lock, world.deadline,
+                                                [&] { return world.failure || group_->meetings != meeting; });
+    require(in_time, "rank ", rank_, " of ", size_, " waited in vain for ", world.deadline.count(), " s");
+    require(group_->meetings != meeting, "rank ", rank_, " of ", size_, ": another rank failed");
+  }
 
   ThreadComm split(int color) {
     group_->colors[static_cast<std::size_t>(rank_)] = color;
@@ -108,9 +125,9 @@ class ThreadComm {
       }
     std::shared_ptr<Group> part;
     {
-      const std::lock_guard lock(group_->mutex);
+      const std::lock_guard lock(group_->world.mutex);
       auto& there = group_->parts[color];
-      if (!there) there = std::make_shared<Group>(size);
+      if (!there) there = std::make_shared<Group>(group_->world, size);
       part = there;
     }
     barrier();

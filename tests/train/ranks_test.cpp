@@ -36,9 +36,9 @@ class Share {
     config.dropout = 0.1f;
     Model model(device, config, four, held(placement));
     initialize(device, model.layout(), Seed{3}, model.weights());
-    BOOST_TEST_REQUIRE(model.weights().size() ==
-                       model.layout().shared.size() +
-                           model.weights().held().size() * model.layout().expert.size());
+    require(model.weights().size() ==
+                model.layout().shared.size() + model.weights().held().size() * model.layout().expert.size(),
+            "a rank's weights are not those that it holds");
     std::vector<data::BlockDataset> datasets;
     std::vector<data::BatchText> texts;
     for (const DomainId domain : placement.domains) {
