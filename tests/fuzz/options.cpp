@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto* const terminal = std::cout.rdbuf(help.rdbuf());
   fuzz::read([&] {
     demix::program::TrainOptions run;
-    demix::program::parse_train_options("demix-train-demix", "", {"relu", "gelu"},
+    demix::program::parse_train_options("demix-train-demix", "", {"demix", {}, true, 0, {"relu", "gelu"}},
                                         static_cast<int>(arguments.size()), arguments.data(), run);
   });
   std::cout.rdbuf(terminal);

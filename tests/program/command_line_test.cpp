@@ -20,6 +20,7 @@ CommandLine example_line() {
   line.options.add_options()("data", po::value<std::string>(), "where the data is")(
       "lr", po::value<double>()->default_value(0.5), "learning rate")("clip-norm", po::value<double>(),
                                                                       "clipping");
+  line.aliases = {{"learning-rate", "lr"}};
   return line;
 }
 
@@ -85,6 +86,27 @@ BOOST_AUTO_TEST_CASE(mistakes_are_usage_errors_that_help) {
   // A prefix is not the option: scripts must not break when an option is added.
   BOOST_TEST(contains(usage_error({"--clip", "1"}), "unknown option"));
   BOOST_TEST(contains(usage_error({"--config", "/nowhere/x.ini"}), "/nowhere/x.ini"));
+}
+
+BOOST_AUTO_TEST_CASE(an_alias_is_the_option) {
+  po::variables_map values;
+  BOOST_TEST(parse({"--learning-rate", "3"}, values));
+  BOOST_TEST(values["lr"].as<double>() == 3);
+  po::variables_map both;
+  BOOST_TEST(parse({"--lr", "4", "--learning-rate=4"}, both));
+  BOOST_TEST(both["lr"].as<double>() == 4);
+  BOOST_TEST(contains(usage_error({"--lr", "4", "--learning-rate", "5"}),
+                      "--learning-rate: given twice, first in --lr"));
+  BOOST_TEST(contains(usage_error({"--learning-rate", "4", "--learning-rate", "4"}), "given twice"));
+  BOOST_TEST(contains(usage_error({"--learning-rte", "4"}), "did you mean '--learning-rate'?"));
+  const ConfigFile file("learning-rate = 2\n");
+  po::variables_map from_file, overridden;
+  BOOST_TEST(parse({"--config", file.path}, from_file));
+  BOOST_TEST(from_file["lr"].as<double>() == 2);
+  BOOST_TEST(parse({"--config", file.path, "--lr", "7"}, overridden));
+  BOOST_TEST(overridden["lr"].as<double>() == 7);
+  const ConfigFile twice("learning-rate = 2\nlr = 3\n");
+  BOOST_TEST(contains(usage_error({"--config", twice.path}), ":2: lr: given twice, first in "));
 }
 
 BOOST_AUTO_TEST_CASE(ini_files_yield_to_the_command_line) {

@@ -12,10 +12,7 @@ namespace {
 
 /// A type that has a name.
 struct Named final : ModelType {
-  explicit Named(std::string name) : ModelType(std::move(name), data::Sampling::balanced) {}
-  bool has_experts() const override { return false; }
-  std::size_t prefix_length() const override { return 0; }
-  std::vector<std::string> activations() const override { return {}; }
+  explicit Named(std::string name) : ModelType({std::move(name), data::Sampling::balanced, false, 0, {}}) {}
   std::shared_ptr<eval::Scorer> load(const checkpoint::ModelSource&, int) const override { return {}; }
   int train(const TrainOptions&, StopSignal&) const override { return 0; }
   int adapt(const checkpoint::ModelSource&, const AdaptOptions&, StopSignal&) const override { return 0; }
@@ -34,8 +31,8 @@ BOOST_AUTO_TEST_SUITE(model_types)
 BOOST_AUTO_TEST_CASE(a_name_finds_its_type) {
   const auto types = named({"dense", "dense2", "demix"});
   const ModelList list(types);
-  for (const auto& type : types) BOOST_TEST(&list.at(type->name(), "here") == type.get());
-  BOOST_TEST(list.at("dense2", "here").name() == "dense2");
+  for (const auto& type : types) BOOST_TEST(&list.at(type->traits.name, "here") == type.get());
+  BOOST_TEST(list.at("dense2", "here").traits.name == "dense2");
 }
 
 BOOST_AUTO_TEST_CASE(an_unknown_name_is_an_error_that_lists_the_known_ones) {

@@ -63,7 +63,7 @@ BOOST_AUTO_TEST_CASE(what_is_not_given_is_the_recipe_or_the_default) {
   BOOST_TEST(s.seed.value == defaults.seed.value);
   BOOST_TEST(s.keep_checkpoints == defaults.keep_checkpoints);
   BOOST_TEST(s.log_interval == defaults.log_interval);
-  BOOST_TEST(s.max_valid_batches == defaults.max_valid_batches);
+  BOOST_TEST(s.validation.max_batches == defaults.validation.max_batches);
 }
 
 BOOST_AUTO_TEST_CASE(every_option_reaches_its_setting) {
@@ -96,9 +96,15 @@ BOOST_AUTO_TEST_CASE(every_option_reaches_its_setting) {
                        "--keep-interval-updates",
                        "14",
                        "--log-interval",
-                       "15"});
+                       "15",
+                       "--batch-size-valid",
+                       "16",
+                       "--patience",
+                       "17",
+                       "--stop-time-hours",
+                       "1.5"});
   BOOST_TEST(s.batch_size == 3u);
-  BOOST_TEST(s.max_valid_batches == 4u);
+  BOOST_TEST(s.validation.max_batches == 4u);
   BOOST_TEST(s.learning_rate == 0.25);
   BOOST_TEST(s.warmup_updates == 6u);
   BOOST_TEST(s.max_update == 70u);
@@ -113,6 +119,12 @@ BOOST_AUTO_TEST_CASE(every_option_reaches_its_setting) {
   BOOST_TEST(s.save_interval == 13u);
   BOOST_TEST(s.keep_checkpoints == 14u);
   BOOST_TEST(s.log_interval == 15u);
+  BOOST_TEST(s.validation.batch_size == 16u);
+  BOOST_TEST(s.patience == 17u);
+  BOOST_TEST(s.max_seconds == 5400.0);
+  BOOST_TEST(s.validates);
+  BOOST_TEST(!read({"--disable-validation"}).validates);
+  BOOST_TEST(refusal({"--disable-validation", "--patience", "1"}).starts_with("--patience counts"));
 }
 
 BOOST_AUTO_TEST_CASE(warm_up_is_8_percent_of_the_updates) {

@@ -2,6 +2,9 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "checkpoint/fixtures.hpp"
+#include "testing.hpp"
+
 using namespace demix;
 
 namespace {
@@ -11,9 +14,15 @@ program::TrainOptions parse(std::vector<std::string> arguments) {
   std::vector<char*> argv;
   for (auto& argument : arguments) argv.push_back(argument.data());
   program::TrainOptions run;
-  BOOST_TEST(program::parse_train_options("demix-train-dense", "", {"relu", "gelu", "gelu_tanh"},
-                                          static_cast<int>(argv.size()), argv.data(), run));
+  require(program::parse_train_options("demix-train-dense", "",
+                                       {"dense", {}, false, 0, {"relu", "gelu", "gelu_tanh"}},
+                                       static_cast<int>(argv.size()), argv.data(), run),
+          "no help");
   return run;
+}
+
+std::string refusal(const std::vector<std::string>& arguments) {
+  return test::error_of([&] { parse(arguments); });
 }
 
 }  // namespace
@@ -56,6 +65,43 @@ BOOST_AUTO_TEST_CASE(single_options_override_the_architecture) {
   BOOST_TEST(run.settings.adam.beta1 == 0.8);
   BOOST_TEST(run.settings.adam.beta2 == 0.9);
   BOOST_TEST(run.domains == (std::vector<std::string>{"b", "a"}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_run_may_start_from_a_checkpoint) {
+  BOOST_TEST(!parse({}).settings.start.has_value());
+  const auto restored = parse({"--restore-file", "old"}).settings.start;
+  BOOST_TEST(restored->checkpoint == "old");
+  BOOST_TEST(restored->continues);
+  for (const auto& options : {std::vector<std::string>{"--finetune-from-model", "old"},
+                              {"--restore-file", "old", "--reset-optimizer"}}) {
+    const auto start = parse(options).settings.start;
+    BOOST_TEST(start->checkpoint == "old");
+    BOOST_TEST(!start->continues);
+  }
+  BOOST_TEST(refusal({"--reset-optimizer"}) == "--reset-optimizer is for --restore-file");
+  BOOST_TEST(
+      refusal({"--finetune-from-model", "a", "--restore-file", "b"}).starts_with("--finetune-from-model"));
+  BOOST_TEST(
+      refusal({"--finetune-from-model", "a", "--reset-optimizer"}).starts_with("--finetune-from-model"));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_validated_has_two_names) {
+  const std::vector<std::string> two{"a", "b"};
+  BOOST_TEST(parse({"--eval-domains", "a,b"}).settings.validation.domains == two,
+             boost::test_tools::per_element());
+  BOOST_TEST(parse({"--valid-subset", "valid_a,valid_b"}).settings.validation.domains == two,
+             boost::test_tools::per_element());
+  BOOST_TEST(
+      parse({"--valid-subset", "valid_a,valid_b", "--eval-domains", "b,a"}).settings.validation.domains ==
+          two,
+      boost::test_tools::per_element());
+  BOOST_TEST(refusal({"--valid-subset", "valid_a", "--eval-domains", "b"}).starts_with("--valid-subset and"));
+  BOOST_TEST(
+      refusal({"--valid-subset", "valid_a,test_b"}).starts_with("--valid-subset: expected valid_DOMAIN"));
+  BOOST_TEST(parse({}).settings.saves);
+  BOOST_TEST(!parse({"--no-save"}).settings.saves);
+  BOOST_TEST(parse({"--max-sentences", "5"}).settings.batch_size == 5u);
+  BOOST_TEST(parse({"--max-sentences-valid", "6"}).settings.validation.batch_size == 6u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -23,7 +23,7 @@ struct Fixture : RunSetting {
     options.settings = settings;
   }
   std::string refusal() {
-    return error_of([&] { complete(*type, options); });
+    return error_of([&] { complete(type->traits, options); });
   }
 
   const std::shared_ptr<const ModelType> type = model_type<Experts>("demix");
@@ -35,11 +35,11 @@ struct Fixture : RunSetting {
 BOOST_AUTO_TEST_SUITE(trainers)
 
 BOOST_FIXTURE_TEST_CASE(the_data_give_vocabulary_and_domains, Fixture) {
-  complete(*type, options);
+  complete(type->traits, options);
   BOOST_TEST(options.config.vocabulary == 11u);
   BOOST_TEST(options.domains == (std::vector<std::string>{"a", "b", "c"}), boost::test_tools::per_element());
   options.domains = {"c", "b"};
-  complete(*type, options);
+  complete(type->traits, options);
   BOOST_TEST(options.domains == (std::vector<std::string>{"c", "b"}), boost::test_tools::per_element());
 }
 
@@ -56,6 +56,14 @@ BOOST_FIXTURE_TEST_CASE(data_that_are_not_all_there_are_refused, Fixture) {
   BOOST_TEST(contains(refusal(), "dict.txt"), refusal());
 }
 
+BOOST_FIXTURE_TEST_CASE(what_is_validated_is_trained, Fixture) {
+  options.domains = {"a", "b"};
+  options.settings.validation.domains = {"b"};
+  BOOST_TEST(refusal() == "no error");
+  options.settings.validation.domains = {"b", "c"};
+  BOOST_TEST(contains(refusal(), "--eval-domains: 'c' is not trained on"), refusal());
+}
+
 BOOST_FIXTURE_TEST_CASE(a_run_does_not_lie_among_the_domains, Fixture) {
   for (const fs::path& inside : {data() / "run", data(), data() / "a" / ".." / "run"}) {
     options.settings.save_dir = inside;
@@ -67,7 +75,7 @@ BOOST_FIXTURE_TEST_CASE(a_run_does_not_lie_among_the_domains, Fixture) {
 
 BOOST_FIXTURE_TEST_CASE(more_than_memory_holds_is_refused_at_once, Fixture) {
   options.config.d_ffn = std::size_t{1} << 40;
-  BOOST_CHECK_THROW(complete(*type, options), UsageError);
+  BOOST_CHECK_THROW(complete(type->traits, options), UsageError);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -31,9 +31,9 @@ struct Fixture : RunSetting {
   }
 
   TrainOptions options(const ModelType& type) const {
-    TrainOptions result{data(), domains, small_config(), settings, 1};
-    result.settings.experiment = type.name();
-    result.settings.sampling = type.sampling();
+    TrainOptions result{data(), domains, small_config(), settings, {}, 1};
+    result.settings.experiment = type.traits.name;
+    result.settings.sampling = type.traits.sampling;
     return result;
   }
   AdaptOptions adaptation(const ModelType& type, const std::string& from) const {
@@ -44,7 +44,7 @@ struct Fixture : RunSetting {
     a.domain = "new";
     a.from = from;
     a.training = settings;
-    a.training.experiment = type.name();
+    a.training.experiment = type.traits.name;
     a.training.save_dir = folder.path / "adapted";
     return result;
   }
@@ -84,21 +84,22 @@ std::shared_ptr<eval::Scorer> load(const ModelType& type, const fs::path& path) 
 BOOST_AUTO_TEST_SUITE(typed_models)
 
 BOOST_AUTO_TEST_CASE(it_says_what_the_type_is) {
-  BOOST_TEST(dense_type->name() == "dense");
-  BOOST_TEST((dense_type->sampling() == data::Sampling::unbalanced));
-  BOOST_TEST((experts_type->sampling() == data::Sampling::balanced));
-  BOOST_TEST(experts_type->has_experts());
-  BOOST_TEST(!dense_type->has_experts());
-  BOOST_TEST(dense_type->prefix_length() == 0u);
-  BOOST_TEST(model_type<DomainTokens>("t")->prefix_length() == 1u);
+  BOOST_TEST(dense_type->traits.name == "dense");
+  BOOST_TEST((dense_type->traits.sampling == data::Sampling::unbalanced));
+  BOOST_TEST((experts_type->traits.sampling == data::Sampling::balanced));
+  BOOST_TEST(experts_type->traits.has_experts);
+  BOOST_TEST(!dense_type->traits.has_experts);
+  BOOST_TEST(dense_type->traits.prefix_length == 0u);
+  BOOST_TEST(model_type<DomainTokens>("t")->traits.prefix_length == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(activations_are_those_that_a_configuration_may_name) {
-  BOOST_TEST(dense_type->activations() == std::vector<std::string>{"relu"}, boost::test_tools::per_element());
+  BOOST_TEST(dense_type->traits.activations == std::vector<std::string>{"relu"},
+             boost::test_tools::per_element());
   BOOST_TEST(
-      model_type<Chosen>("c")->activations() == (std::vector<std::string>{"relu", "gelu", "gelu_tanh"}),
+      model_type<Chosen>("c")->traits.activations == (std::vector<std::string>{"relu", "gelu", "gelu_tanh"}),
       boost::test_tools::per_element());
-  BOOST_TEST(model_type<Own>("own")->activations().empty());
+  BOOST_TEST(model_type<Own>("own")->traits.activations.empty());
 }
 
 BOOST_AUTO_TEST_CASE(what_was_trained_and_is_loaded_gives_the_perplexities_of_validation) {
@@ -107,11 +108,11 @@ BOOST_AUTO_TEST_CASE(what_was_trained_and_is_loaded_gives_the_perplexities_of_va
     const auto [code, errors] = run_training(*type, f.options(*type));
     BOOST_TEST(code == 0);
     // Two domains of 2 x 2 sequences of 5 tokens.
-    BOOST_TEST(contains(errors, type->name() + ": "), errors);
+    BOOST_TEST(contains(errors, type->traits.name + ": "), errors);
     BOOST_TEST(contains(errors, " parameters, 2 domains, 40 tokens per update, 1 threads\n"), errors);
     const auto metadata = checkpoint::read_metadata(f.last());
     BOOST_TEST(metadata.step == 2u);
-    BOOST_TEST(metadata.experiment == type->name());
+    BOOST_TEST(metadata.experiment == type->traits.name);
     const auto lines = metrics(f.settings.save_dir);
     BOOST_REQUIRE(lines.back().at("type") == "valid");
     const auto scorer = load(*type, f.last());

@@ -23,7 +23,7 @@ BOOST_AUTO_TEST_CASE(replicas_count_as_micro_batches_and_ranks_do_not_matter_els
 BOOST_AUTO_TEST_CASE(what_may_change_is_not_in_it) {
   train::Settings s, other;
   other.validate_interval = 7;
-  other.save_interval = other.keep_checkpoints = other.max_valid_batches = other.log_interval = 9;
+  other.save_interval = other.keep_checkpoints = other.validation.max_batches = other.log_interval = 9;
   other.save_dir = "elsewhere";
   const auto facts = optim::Adam::facts(s.adam);
   BOOST_TEST((train::settings_for_resume(s, 1, facts, nullptr) ==

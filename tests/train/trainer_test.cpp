@@ -19,6 +19,14 @@ void require_same_run(const fs::path& run, const fs::path& expected) {
     BOOST_TEST(fs::read_symlink(run / link) == fs::read_symlink(expected / link));
 }
 
+/// At which updates a run was validated.
+std::vector<int> validated_steps(const fs::path& run) {
+  std::vector<int> steps;
+  for (const auto& line : metrics(run))
+    if (line.at("type") == "valid") steps.push_back(line.at("step"));
+  return steps;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(trainer)
@@ -132,6 +140,183 @@ BOOST_AUTO_TEST_CASE(a_perplexity_that_overflows_ends_the_run_with_its_place) {
   BOOST_TEST(mentions(error_of([&] { setting.train(run); }),
                       {"update 2", "mean loss of", "nats on domain 'a' is not finite"}));
   BOOST_TEST(metrics(run).size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_of_an_interval_is_validated) {
+  RunSetting setting;
+  setting.settings.validate_interval = 0;
+  setting.settings.save_interval = 3;
+  const auto run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST(validated_steps(run) == (std::vector<int>{3, 4}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(without_validation_there_is_no_best) {
+  RunSetting setting;
+  const auto validated = setting.folder.path / "validated", run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(validated));
+  setting.settings.validates = false;
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST(validated_steps(run).empty());
+  BOOST_TEST(!fs::exists(fs::symlink_status(run / "checkpoint_best")));
+  BOOST_TEST(fs::is_directory(run / "checkpoint_2"));
+  BOOST_TEST(
+      (read_bytes(run / "checkpoint_4" / "model.h5") == read_bytes(validated / "checkpoint_4" / "model.h5")));
+}
+
+BOOST_AUTO_TEST_CASE(without_saving_there_is_no_checkpoint) {
+  RunSetting setting;
+  setting.settings.saves = false;
+  const auto run = setting.folder.path / "run";
+  BOOST_TEST(!setting.train(run, stop_at(5)));
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST(!checkpoint::CheckpointFolder(run).latest_step().has_value());
+  BOOST_TEST(!fs::exists(fs::symlink_status(run / "checkpoint_last")));
+  BOOST_TEST(metrics(run).size() == 4u + 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_ends_when_its_patience_does) {
+  RunSetting setting;
+  setting.settings.learning_rate = 0;  // so the first validation stays the best
+  setting.settings.validate_interval = 1;
+  setting.settings.max_update = 6;
+  const auto unbroken = setting.folder.path / "unbroken", run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(unbroken));
+  setting.settings.patience = 3;
+  BOOST_TEST(!setting.train(run, stop_at(7)));  // what was counted is not forgotten
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST(validated_steps(run) == (std::vector<int>{1, 2, 3, 4}), boost::test_tools::per_element());
+  BOOST_TEST(fs::read_symlink(run / "checkpoint_last") == "checkpoint_4");
+  const auto ended = metrics(run);
+  BOOST_TEST(setting.train(run, stop_at(0)));  // nothing is left to do
+  BOOST_TEST((metrics(run) == ended));
+  setting.settings.patience = 0;
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST((metrics(run) == metrics(unbroken)));
+}
+
+BOOST_AUTO_TEST_CASE(a_new_best_renews_the_patience) {
+  RunSetting setting;
+  setting.settings.validate_interval = 1;
+  setting.settings.patience = 1;
+  const auto run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(run));
+  const auto lines = metrics(run);
+  int best = 0;
+  for (const auto& line : lines)
+    if (line.at("type") == "valid") {
+      BOOST_TEST(line.at("best_step") == line.at("step"));
+      best = line.at("best_step");
+    }
+  BOOST_TEST(best == 4);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_ends_when_its_time_does) {
+  RunSetting setting;
+  const auto unbroken = setting.folder.path / "unbroken", run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(unbroken));
+  setting.settings.max_seconds = 1e-9;
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST(validated_steps(run) == std::vector<int>{1}, boost::test_tools::per_element());
+  BOOST_TEST(fs::read_symlink(run / "checkpoint_last") == "checkpoint_1");
+  BOOST_TEST(setting.train(run, stop_at(0)));
+  setting.settings.max_seconds = 1e9;
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST(
+      (read_bytes(run / "checkpoint_4" / "model.h5") == read_bytes(unbroken / "checkpoint_4" / "model.h5")));
+  setting.settings.max_seconds = 1e-3;  // it has had more, in three parts
+  setting.settings.max_update = 4;
+  const auto lines = metrics(run);
+  BOOST_TEST(setting.train(run));
+  BOOST_TEST((metrics(run) == lines));
+}
+
+BOOST_AUTO_TEST_CASE(a_new_run_goes_on_where_another_one_was) {
+  RunSetting setting;
+  const auto old = setting.folder.path / "old", run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(old));
+  setting.settings.start = {old / "checkpoint_2", true};
+  BOOST_TEST(setting.train(run));
+  for (const char* name : {"model.h5", "experts/a.h5", "experts/b.h5", "state/a.h5", "state/b.h5"})
+    BOOST_TEST((read_bytes(run / "checkpoint_4" / name) == read_bytes(old / "checkpoint_4" / name)));
+  BOOST_TEST((metrics(run).front() == metrics(old)[3]));  // behind two updates and a validation
+  BOOST_TEST(!fs::exists(run / "checkpoint_2"));
+
+  // More updates, text and another schedule, stopped and continued, when the old run is no more.
+  setting.settings.max_update = 7;
+  setting.settings.batch_size = 3;
+  setting.write_text("a", "train", 6);
+  const auto longer = setting.folder.path / "longer";
+  setting.settings.start = {old / "checkpoint_last", true};
+  BOOST_TEST(!setting.train(longer, stop_at(3)));
+  fs::remove_all(old);
+  BOOST_TEST(setting.train(longer));
+  BOOST_TEST(fs::read_symlink(longer / "checkpoint_last") == "checkpoint_7");
+  std::vector<int> steps;
+  for (const auto& line : metrics(longer))
+    if (line.at("type") == "train") steps.push_back(line.at("step"));
+  BOOST_TEST(steps == (std::vector<int>{5, 6, 7}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_new_run_begins_with_the_weights_of_another_one) {
+  RunSetting setting;
+  const auto old = setting.folder.path / "old", run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(old));
+  RunSetting other({"b"});  // one of its experts
+  other.settings.learning_rate = 0;
+  other.settings.adam.weight_decay = 0;
+  other.settings.start = {old / "checkpoint_last", false};
+  BOOST_TEST(other.train(run));
+  const auto written = checkpoint::read_metadata(run / "checkpoint_4");
+  BOOST_TEST(written.domains == std::vector<std::string>{"b"}, boost::test_tools::per_element());
+  device::Cpu device;
+  Experts before(device, small_config(), two_domains), after(device, small_config(), {"b"});
+  checkpoint::load_values(old / "checkpoint_4", before);
+  checkpoint::load_values(run / "checkpoint_4", after);
+  const auto same = [&](RegionId in, RegionId out) {
+    return std::ranges::equal(before.weights().master().region(in), after.weights().master().region(out));
+  };
+  BOOST_TEST(same(RegionId::shared(), RegionId::shared()));
+  BOOST_TEST(same(ExpertId{1}, ExpertId{0}));
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_a_start_is_refused) {
+  RunSetting setting;
+  const auto old = setting.folder.path / "old", run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(old));
+  const auto refusal = [&](RunSetting& of, const train::Start& start) {
+    of.settings.start = start;
+    const auto error = error_of([&] { of.train(run); });
+    BOOST_TEST(!checkpoint::CheckpointFolder(run).latest_step().has_value());
+    return error;
+  };
+  BOOST_TEST(mentions(refusal(setting, {old / "checkpoint_4", true}),
+                      {"checkpoint_4 has had 4 updates already, so a run of 4 has none to do"}));
+  BOOST_TEST(mentions(refusal(setting, {old / "checkpoint_9", true}), {"checkpoint_9"}));
+  RunSetting fewer({"b"}), stranger({"a", "c"});
+  BOOST_TEST(mentions(refusal(fewer, {old / "checkpoint_2", true}),
+                      {"list of domains", "[\"a\",\"b\"]", "[\"b\"]", "its weights alone"}));
+  BOOST_TEST(mentions(refusal(stranger, {old / "checkpoint_2", false}), {"'c'"}));
+  fs::remove_all(old / "checkpoint_2" / "state");
+  BOOST_TEST(mentions(refusal(setting, {old / "checkpoint_2", true}), {"state"}));
+  write_bytes(setting.data() / "dict.txt", "9 1\n0 1\n1 1\n2 1\n3 1\n4 1\n5 1\n");
+  BOOST_TEST(mentions(refusal(setting, {old / "checkpoint_2", false}), {"vocabular"}));
+}
+
+BOOST_AUTO_TEST_CASE(validation_scores_the_domains_and_batches_that_are_asked_for) {
+  RunSetting setting;
+  const auto all = setting.folder.path / "all", run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(all));
+  setting.settings.validation.domains = {"b"};
+  setting.settings.validation.batch_size = 1;
+  std::size_t polls = 0;
+  BOOST_TEST(setting.train(run, [&] { ++polls; }));
+  const auto blocks = setting.open(small_config().tokens_per_sample, two_domains).valid.back().blocks();
+  BOOST_TEST(polls == 4 * 2 + 2 * blocks);
+  const auto found = metrics(run).back().at("perplexity"), expected = metrics(all).back().at("perplexity");
+  BOOST_TEST(found.size() == 1u);
+  BOOST_TEST(found.at("b").get<double>() == expected.at("b").get<double>(),
+             boost::test_tools::tolerance(1e-6));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

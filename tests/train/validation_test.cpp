@@ -34,7 +34,7 @@ std::vector<train::Validation> validations(const RunSetting& setting, int ranks,
       require(is_new || there->second == rank, "two ranks score one domain");
     });
     result[static_cast<std::size_t>(comm.rank())] =
-        train::validate(heard, text, placement, together, 0, [] {});
+        train::validate(heard, text, placement, together, {}, [] {});
   });
   return result;
 }
@@ -83,9 +83,9 @@ BOOST_AUTO_TEST_CASE(fewer_batches_are_scored_where_that_is_asked_for) {
   const auto placement = comm::Placement::whole(2);
   std::size_t polls = 0;
   const auto poll = [&] { ++polls; };
-  const auto first = train::validate(trainable, text, placement, alone, 1, poll);
+  const auto first = train::validate(trainable, text, placement, alone, {{}, 0, 1}, poll);
   BOOST_TEST(polls == 2u);
-  const auto all = train::validate(trainable, text, placement, alone, 0, poll);
+  const auto all = train::validate(trainable, text, placement, alone, {}, poll);
   BOOST_TEST(polls > 4u);
   BOOST_TEST(first.average != all.average);
 }

@@ -42,7 +42,7 @@ class Adaptation {
             {settings.data.string(), text::vocabulary_fingerprint(settings.data)},
             {settings.checkpoint.string(), base.metadata().vocabulary_fingerprint})),
         folder_(settings, base.metadata()),
-        model_(device, base.metadata().config, new_domains(base.metadata(), settings.domain)),
+        model_(device, config_of(base.metadata(), settings), new_domains(base.metadata(), settings.domain)),
         data_(train::open_data(settings.data, vocabulary_fingerprint_, {settings.domain},
                                base.metadata().config.vocabulary, model_.text_length(),
                                DomainId(static_cast<int>(model_.domains().size()) - 1))) {
@@ -79,6 +79,11 @@ class Adaptation {
   }
 
  private:
+  static ModelConfig config_of(const checkpoint::Metadata& base, const Settings& settings) {
+    ModelConfig config = base.config;
+    if (settings.dropout) config.dropout = *settings.dropout;
+    return config;
+  }
   static std::vector<std::string> new_domains(const checkpoint::Metadata& base, const std::string& domain) {
     require(can_be_adapted, "adaptation: of a model with both experts and domain tokens it is not known how");
     require(!find_domain(base.domains, domain), "adaptation: the base has domain '", domain, "' already");

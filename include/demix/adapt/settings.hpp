@@ -19,7 +19,8 @@ struct Settings {
   std::filesystem::path data, checkpoint;
   std::string domain;
   Mode mode = Mode::feedforward;
-  std::string from;  // empty: where the posterior chooses
+  std::string from;              // empty: where the posterior chooses
+  std::optional<float> dropout;  // else the base's
   train::Settings training;
 };
 

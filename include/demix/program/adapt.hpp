@@ -18,12 +18,12 @@ inline void require_adaptable(const ModelType& type, const checkpoint::Metadata&
   require_outside_data(a.training.save_dir, a.data);
   if (find_domain(base.domains, a.domain))
     throw UsageError(concat("--domain ", a.domain, ": ", a.checkpoint.string(), " has this domain already; ",
-                            type.has_experts()
+                            type.traits.has_experts
                                 ? "rename its expert first (demix-experts rename), or give the new text a "
                                   "name of its own in DATA"
                                 : "give the new text a name of its own in DATA"));
   if (a.from.empty()) return;
-  if (!type.has_experts() && type.prefix_length() == 0)
+  if (!type.traits.has_experts && type.traits.prefix_length == 0)
     throw UsageError("--from: a " + base.experiment + " model has no experts or domain tokens to start from");
   require_one_of("--from", a.from, base.domains);
 }

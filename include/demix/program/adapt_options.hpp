@@ -23,11 +23,14 @@ inline bool parse_adapt_options(int argc, char** argv, checkpoint::Checkpoints& 
       "domain, a\nnew expert, and leaves all else as it is; of other models it trains the feed-forward "
       "layers. The architecture\nis the checkpoint's.",
       "demix-adapt data-bin runs/demix/checkpoint_last --domain news --mode feedforward --save-dir runs/news",
-      {"data", "checkpoint"}};
+      {"data", "checkpoint"},
+      {},
+      shared_aliases};
   a.training.learning_rate = 5e-5;
   SharedOptions shared(a.training, {"5e-5", "a tenth of CHECKPOINT's updates", "a tenth of --max-update"});
   po::options_description adaptation("Adaptation", help_columns);
   std::string checkpoint, mode;
+  double dropout = 0;
   // clang-format off
   adaptation.add_options()
     ("checkpoint", po::value(&checkpoint)->required()->value_name("DIR"), "the trained model (also the second argument)")
@@ -35,7 +38,8 @@ inline bool parse_adapt_options(int argc, char** argv, checkpoint::Checkpoints& 
     ("mode", string(mode, "NAME")->required(), "feedforward: train only the new expert (without experts: the feed-forward "
      "layers, and the new domain token); full: train all parameters")
     ("from", string(a.from, "NAME"), "the expert, or domain token, to start from (default: the one with the highest "
-     "posterior on the first 100 batches of NEW's valid split)");
+     "posterior on the first 100 batches of NEW's valid split)")
+    ("dropout", probability(dropout), "of the embedding and of both branches of a block (default: CHECKPOINT's)");
   // clang-format on
   line.options.add(shared.data).add(adaptation).add(shared.optimization).add(shared.run);
   po::variables_map values;
@@ -44,6 +48,7 @@ inline bool parse_adapt_options(int argc, char** argv, checkpoint::Checkpoints& 
                                                                              : adapt::Mode::feedforward;
   a.data = values["data"].as<std::string>();
   a.checkpoint = resolve(checkpoint);
+  if (values.count("dropout")) a.dropout = static_cast<float>(dropout);
   const auto& metadata = checkpoints.at(a.checkpoint).metadata;
   a.training.experiment = metadata.experiment;
   std::optional<std::uint64_t> updates;

@@ -106,6 +106,10 @@ inline auto* not_negative(double& variable) {
   return real(
       variable, [](double x) { return x >= 0; }, "a finite number, 0 or above");
 }
+inline auto* probability(double& variable) {
+  return real(
+      variable, [](double p) { return p >= 0 && p < 1; }, "a number from 0, below 1");
+}
 
 /// `given`, or where that is 0 what OMP_NUM_THREADS says, or one thread for each available processor. Throws
 /// UsageError when that is too large.
@@ -130,11 +134,14 @@ struct CommandLine {
   std::vector<std::string> positional = {};
   /// Names of options whose value may be the empty text; of any other it is an error.
   std::vector<std::string> may_be_empty = {};
+  /// Other names of options: {"max-sentences", "batch-size"}. Both may be given where they say the same.
+  std::map<std::string, std::string> aliases = {};
   boost::program_options::options_description options{help_columns};
 
   std::vector<std::string> names() const {
     std::vector<std::string> result;
     for (const auto& option : options.options()) result.push_back(option->long_name());
+    for (const auto& [alias, name] : aliases) result.push_back(alias);
     return result;
   }
 
@@ -172,8 +179,14 @@ struct CommandLine {
   struct Given {
     std::string name;
     std::optional<std::string> value;
-    std::string where;  // "--lr", or "train.ini:3: lr"
+    std::string where;    // "--lr", or "train.ini:3: lr"
+    std::string spelled;  // an alias perhaps
   };
+
+  std::string main_name(const std::string& name) const {
+    const auto found = aliases.find(name);
+    return found == aliases.end() ? name : found->second;
+  }
 
   static bool looks_like_option(std::string_view word) { return word.starts_with("--") || word == "-h"; }
 
@@ -205,11 +218,12 @@ struct CommandLine {
         options_end = true;
       } else if (options_end || word.size() < 2 || word[0] != '-') {
         const auto name = positional_name(position++);
-        result.push_back({name, word, "--" + name});
+        result.push_back({name, word, "--" + name, name});
       } else if (looks_like_option(word)) {
         const auto equals = std::min(word.find('='), word.size());
-        Given option{word == "-h" ? "help" : word.substr(2, equals - 2), std::nullopt,
-                     word.substr(0, equals)};
+        Given option{word == "-h" ? "help" : word.substr(2, equals - 2), std::nullopt, word.substr(0, equals),
+                     ""};
+        option.spelled = std::exchange(option.name, main_name(option.name));
         const auto& semantic = semantic_of(option.name, option.where);
         const bool has_next = i + 1 < argc && !looks_like_option(argv[i + 1]);
         if (equals < word.size()) {
@@ -238,15 +252,16 @@ struct CommandLine {
   std::vector<Given> read_config(const std::string& path) const {
     std::vector<Given> result;
     for (const auto& entry : read_ini_file("--config", path)) {
+      const auto name = main_name(entry.name);
       try {
-        semantic_of(entry.name, entry.name);
+        semantic_of(name, entry.name);
       } catch (const UsageError& error) {
         throw UsageError(concat(entry.where, ": ", error.what()));
       }
       const auto where = concat(entry.where, ": ", entry.name);
       if (entry.name == "config" || entry.name == "help")
         throw UsageError(concat(where, " is for the command line only"));
-      result.push_back({entry.name, entry.value, where});
+      result.push_back({name, entry.value, where, entry.name});
     }
     return result;
   }
@@ -265,24 +280,31 @@ struct CommandLine {
   void store(const std::vector<Given>& given, boost::program_options::variables_map& values) const {
     namespace po = boost::program_options;
     po::parsed_options all(&options, po::command_line_style::allow_long);
-    std::map<std::string, std::pair<boost::any, std::string>> seen;  // by name: the value, and where
-    for (const auto& [name, value, where] : given) {
+    struct Seen {
+      boost::any value;
+      const Given* given = nullptr;
+    };
+    std::map<std::string, Seen> seen;  // by name
+    for (const Given& option : given) {
+      const auto& [name, value, where, spelled] = option;
       if (value && value->empty() &&
           std::find(may_be_empty.begin(), may_be_empty.end(), name) == may_be_empty.end())
         throw UsageError(where + ": its value is empty");
       po::option parsed(name, value ? std::vector{*value} : std::vector<std::string>{});
       auto& [so_far, first] = seen[name];
+      if (first && first->spelled != spelled && first->value == value) continue;
       try {
         semantic_of(name, name).parse(so_far, parsed.value, false);
       } catch (const po::multiple_occurrences&) {
-        throw UsageError(concat(where, ": given twice", first == where ? "" : concat(", first in ", first)));
+        throw UsageError(
+            concat(where, ": given twice", first->where == where ? "" : concat(", first in ", first->where)));
       } catch (po::error_with_option_name& error) {
         error.add_context(name, *value, po::command_line_style::allow_long);
         throw UsageError(concat(where, ": ", error.what()));
       } catch (const UsageError& expected) {
         throw UsageError(concat(where, ": expected ", expected.what(), ", found '", *value, "'"));
       }
-      first = where;
+      first = &option;
       all.options.push_back(std::move(parsed));
     }
     po::store(all, values);

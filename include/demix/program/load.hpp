@@ -58,8 +58,8 @@ inline LoadedModel load_experts(const ModelList& models, const std::filesystem::
   const auto& base = checkpoints->at(link);
   const auto& type = models.at(base.metadata.experiment, base.path.string());
   const auto& domains = base.metadata.domains;
-  if (!base.has_experts && type.prefix_length() == 0)
-    throw UsageError(concat(base.path.string(), ": a ", type.name(), " model has no experts"));
+  if (!base.has_experts && type.traits.prefix_length == 0)
+    throw UsageError(concat(base.path.string(), ": a ", type.traits.name, " model has no experts"));
   std::vector<checkpoint::ExpertSource> sources;
   std::vector<std::string> names;
   for (const auto& text : list) {
@@ -71,7 +71,7 @@ inline LoadedModel load_experts(const ModelList& models, const std::filesystem::
     if (source.checkpoint == base.path) require_one_of(option, source.domain, domains);
     if (!base.has_experts && (source.checkpoint != base.path || source.name != source.domain))
       throw UsageError(concat(option, ": '", source.name, "' of ", source.checkpoint.string(), ": a ",
-                              type.name(), " model mixes its own tokens only, by their names"));
+                              type.traits.name, " model mixes its own tokens only, by their names"));
     names.push_back(source.name);
     sources.push_back(std::move(source));
   }

@@ -2,6 +2,7 @@
 // The types of models that the programs know, each behind one interface.
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,12 +16,16 @@
 
 namespace demix::program {
 
+/// What a command line of the original says that is always so here (program/original_options.hpp), by name.
+using OriginalOptions = std::map<std::string, std::string>;
+
 /// What a trainer program is told.
 struct TrainOptions {
   std::filesystem::path data;
   std::vector<std::string> domains;
   ModelConfig config;
   train::Settings settings;
+  OriginalOptions original;
   int threads = 1;
 };
 
@@ -30,20 +35,22 @@ struct AdaptOptions {
   int threads = 1;
 };
 
+/// What is known of a type of model without a model.
+struct ModelTraits {
+  std::string name;         // its checkpoints are marked with it
+  data::Sampling sampling;  // of its training batches
+  bool has_experts = false;
+  std::size_t prefix_length = 0;         // tokens in front of a text
+  std::vector<std::string> activations;  // that a configuration may name; none where the type does not say
+};
+
 /// A type of model, on one device and in one precision, with what programs do with it.
 class ModelType {
  public:
-  ModelType(std::string name, data::Sampling sampling) : name_(std::move(name)), sampling_(sampling) {}
+  explicit ModelType(ModelTraits its) : traits(std::move(its)) {}
   virtual ~ModelType() = default;
 
-  /// What its checkpoints are marked with.
-  const std::string& name() const { return name_; }
-  /// How its training batches are drawn.
-  data::Sampling sampling() const { return sampling_; }
-  virtual bool has_experts() const = 0;
-  virtual std::size_t prefix_length() const = 0;
-  /// What a configuration may name; none where the type does not say.
-  virtual std::vector<std::string> activations() const = 0;
+  const ModelTraits traits;
 
   /// The model, to score with on so many threads. Throws like checkpoint::ModelSource::load.
   virtual std::shared_ptr<eval::Scorer> load(const checkpoint::ModelSource& source, int threads) const = 0;
@@ -53,10 +60,6 @@ class ModelType {
   /// Adapts `base`, a model of this type, in the same way.
   virtual int adapt(const checkpoint::ModelSource& base, const AdaptOptions& options,
                     StopSignal& stop) const = 0;
-
- private:
-  std::string name_;
-  data::Sampling sampling_;
 };
 
 /// Types of models by their names.
@@ -66,16 +69,16 @@ class ModelList {
   explicit ModelList(std::vector<std::shared_ptr<const ModelType>> types) : types_(std::move(types)) {
     for (auto type = types_.begin(); type != types_.end(); ++type)
       for (auto other = types_.begin(); other != type; ++other)
-        require((*other)->name() != (*type)->name(), "model list: two types are named '", (*type)->name(),
-                "'");
+        require((*other)->traits.name != (*type)->traits.name, "model list: two types are named '",
+                (*type)->traits.name, "'");
   }
 
   /// Throws Error, which begins with `where`, for a name that is not in the list.
   const ModelType& at(const std::string& name, const std::string& where) const {
     std::string known;
     for (const auto& type : types_) {
-      if (type->name() == name) return *type;
-      known += (known.empty() ? "" : ", ") + type->name();
+      if (type->traits.name == name) return *type;
+      known += (known.empty() ? "" : ", ") + type->traits.name;
     }
     throw Error(concat(where, ": experiment '", name, "' is not one of ", known,
                        "; a model type of your own needs a line in the list of the programs' models"));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string>
 
 #include "demix/core/checked_size.hpp"
@@ -27,6 +28,10 @@ struct DefaultTexts {
   std::string learning_rate, max_update, interval;
 };
 
+/// Other names of shared options, of fairseq.
+inline const std::map<std::string, std::string> shared_aliases{{"max-sentences", "batch-size"},
+                                                               {"max-sentences-valid", "batch-size-valid"}};
+
 /// Declares the shared options in groups, to which a program adds its own, and reads them into Settings.
 class SharedOptions {
  public:
@@ -37,20 +42,19 @@ class SharedOptions {
   SharedOptions(train::Settings& settings, const DefaultTexts& defaults) : settings_(settings) {
     using namespace option;
     train::Settings& s = settings_;
-    const std::string max_update_text =
-                          "updates to train for; the learning rate decays linearly to its end (default: " +
+    const std::string
+        max_update_text = "updates to train for; the learning rate decays linearly to its end (default: " +
                           defaults.max_update + ")",
-                      validate_text =
-                          "updates between validations; 0: at the end only (default: " + defaults.interval +
-                          ")",
-                      save_text =
-                          "updates between checkpoints; 0: at the end only (default: " + defaults.interval +
-                          ")";
+        validate_text =
+            "updates between validations; 0: at the end only (default: " + defaults.interval + ")",
+        save_text = "updates between checkpoints, each with a validation; 0: at the end only (default: " +
+                    defaults.interval + ")";
     // clang-format off
     data.add_options()
       ("data", po::value<std::string>()->required()->value_name("DIR"), "the data-bin folder (also the first argument)")
-      ("batch-size", count(s.batch_size, 1)->default_value(s.batch_size), "sequences per domain in a micro-batch")
-      ("max-valid-steps", count(s.max_valid_batches)->default_value(s.max_valid_batches), "batches of validation per domain; 0: all");
+      ("batch-size", count(s.batch_size, 1)->default_value(s.batch_size), "sequences per domain in a micro-batch; also --max-sentences")
+      ("batch-size-valid", count(s.validation.batch_size, 1), "sequences of a batch of validation (default: about 2048 tokens)")
+      ("max-valid-steps", count(s.validation.max_batches)->default_value(s.validation.max_batches), "batches of validation per domain; 0: all");
     optimization.add_options()
       ("lr", positive(s.learning_rate)->default_value(s.learning_rate, defaults.learning_rate), "peak learning rate")
       ("warmup-updates", count(warmup_), "updates of linear warm-up (default: 8 % of --max-update)")
@@ -64,6 +68,9 @@ class SharedOptions {
       ("save-dir", po::value<std::string>()->required()->value_name("DIR"), "folder of checkpoints and metrics.jsonl; "
        "when it holds a checkpoint of this run, training continues from the newest")
       ("seed", seed(s.seed.value)->default_value(s.seed.value), "of shuffling, dropout and a new model's start")
+      ("disable-validation", po::bool_switch(&disable_validation_), "no validation, so no checkpoint_best either")
+      ("patience", count(s.patience), "end after so many validations in a row without a new best average; 0: never (default)")
+      ("stop-time-hours", not_negative(stop_hours_), "end after so many hours of training, all parts of the run together; 0: never (default)")
       ("validate-interval-updates", count(validate_interval_), validate_text.c_str())
       ("save-interval-updates", count(save_interval_), save_text.c_str())
       ("keep-interval-updates", count(s.keep_checkpoints)->default_value(s.keep_checkpoints), "checkpoints to keep besides the best; 0: all")
@@ -92,6 +99,10 @@ class SharedOptions {
                                 s.update_freq);
     s.validate_interval = given_or("validate-interval-updates", validate_interval_, preset.validate_interval);
     s.save_interval = given_or("save-interval-updates", save_interval_, preset.save_interval);
+    s.validates = !disable_validation_;
+    if (s.patience > 0 && !s.validates)
+      throw UsageError("--patience counts validations, and --disable-validation has none");
+    s.max_seconds = stop_hours_ * 3600;
     const auto [beta1, beta2] = parse_betas(betas_);
     s.adam.beta1 = beta1;
     s.adam.beta2 = beta2;
@@ -103,6 +114,8 @@ class SharedOptions {
  private:
   train::Settings& settings_;
   std::string betas_;
+  bool disable_validation_ = false;
+  double stop_hours_ = 0;
   std::size_t max_update_ = 0, warmup_ = 0, validate_interval_ = 0, save_interval_ = 0;
   int threads_ = 0;
 };

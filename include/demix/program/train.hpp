@@ -1,6 +1,7 @@
 #pragma once
 // A trainer: a command line that names no type of model, because each trainer is of one.
 
+#include <cstdio>
 #include <string>
 
 #include "demix/core/domain_name.hpp"
@@ -29,15 +30,21 @@ inline void require_outside_data(const std::filesystem::path& save_dir,
 
 /// Takes the vocabulary from the data, and the domains where none are named. Throws Error for data that are
 /// not all there, before anything that takes its time, and UsageError for more than fits into memory.
-inline void complete(const ModelType& type, TrainOptions& options) {
+inline void complete(const ModelTraits& type, TrainOptions& options) {
   require_outside_data(options.settings.save_dir, options.data);
   options.config.vocabulary = text::Dictionary::load(options.data / "dict.txt").size();
   if (options.domains.empty()) options.domains = data::list_domains(options.data);
   require_domain_names(options.domains);
+  for (const auto& domain : options.settings.validation.domains)
+    if (!find_domain(options.domains, domain))
+      throw UsageError(concat(
+          "--eval-domains: '", domain,
+          "' is not trained on, so the model has nothing to score it with; demix-mix scores text of other "
+          "domains"));
   for (const auto& domain : options.domains)
     for (const char* split : {"train", "valid"}) data::split_prefix(options.data, domain, split);
   const std::size_t domains = options.domains.size();
-  require_memory_for_training(options.config, options.settings, domains, type.has_experts() ? domains : 1);
+  require_memory_for_training(options.config, options.settings, domains, type.has_experts ? domains : 1);
 }
 
 /// The whole program, for main alone: see limit_spinning.
@@ -47,11 +54,13 @@ inline int train(int argc, char** argv, const TrainerProgram& trainer, const Mod
     const ModelType& type = models.at(trainer.model, trainer.program);
     StopSignal stop(trainer.program);
     TrainOptions options;
-    options.settings.experiment = type.name();
-    options.settings.sampling = type.sampling();
-    if (!parse_train_options(trainer.program, trainer.purpose, type.activations(), argc, argv, options))
-      return 0;
-    complete(type, options);
+    options.settings.experiment = type.traits.name;
+    options.settings.sampling = type.traits.sampling;
+    if (!parse_train_options(trainer.program, trainer.purpose, type.traits, argc, argv, options)) return 0;
+    complete(type.traits, options);
+    for (const auto& note :
+         agree(options.original, type.traits, options.domains.size(), options.settings.batch_size))
+      std::fprintf(stderr, "%s: %s\n", trainer.program.c_str(), note.c_str());
     return type.train(options, stop);
   });
 }

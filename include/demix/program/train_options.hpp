@@ -6,24 +6,28 @@
 #include <vector>
 
 #include "demix/program/model_type.hpp"
+#include "demix/program/original_options.hpp"
 #include "demix/program/shared_options.hpp"
 
 namespace demix::program {
 
-/// Reads the command line of a trainer, whose models compute with one of `activations`, into `run`, but for
-/// what the data say: the vocabulary, and the domains where none are named. Returns false after printing
+/// Reads the command line of a trainer of this type of model into `run`, but for what the data say: the
+/// vocabulary, and the domains where none are named. Returns false after printing
 /// --help. Throws UsageError.
 inline bool parse_train_options(const std::string& program, const std::string& purpose,
-                                const std::vector<std::string>& activations, int argc, char** argv,
-                                TrainOptions& run) {
+                                const ModelTraits& type, int argc, char** argv, TrainOptions& run) {
   using namespace option;
   CommandLine line{program + " DATA --save-dir DIR [options]",
                    purpose,
                    program + " data-bin --save-dir runs/a --arch transformer_lm --max-update 1000",
-                   {"data"}};
-  std::string arch, train_domains, activation, positions;
+                   {"data"},
+                   {},
+                   shared_aliases};
+  const auto& activations = type.activations;
+  std::string arch, train_domains, eval_domains, valid_subset, restored, finetuned, activation, positions;
   std::size_t layers = 0, d_model = 0, heads = 0, d_ffn = 0, tokens_per_sample = 0;
   double dropout = 0;
+  bool resets_optimizer = false, saves_nothing = false;
   SharedOptions shared(run.settings, {"5e-4", "the recipe's", "the recipe's"});
   po::options_description model_options("Model", help_columns);
   std::string activation_text = "of the feed-forward layers:";
@@ -31,6 +35,8 @@ inline bool parse_train_options(const std::string& program, const std::string& p
   // clang-format off
   shared.data.add_options()
     ("train-domains", string(train_domains, "A,B,..."), "domains to train on, in this order (default: all in DATA)")
+    ("eval-domains", string(eval_domains, "A,B,..."), "those of them that validation scores (default: all)")
+    ("valid-subset", string(valid_subset, "valid_A,..."), "the same, as the original names the splits")
     ("tokens-per-sample", count(tokens_per_sample, 1), "context length T (default: the architecture's)");
   model_options.add_options()
     ("arch", string(arch, "NAME")->default_value("transformer_lm"), "transformer_lm, transformer_lm_gpt3_small, ..._medium, "
@@ -42,16 +48,40 @@ inline bool parse_train_options(const std::string& program, const std::string& p
     ("positions", string(positions, "NAME"), "learned, sinusoidal, or none, where the attention knows them")
     ("share-decoder-input-output-embed", po::value<bool>()->value_name("BOOL")->implicit_value(true),
      "tie the output projection to the input embedding; BOOL: true (default) or false")
-    ("dropout", real(dropout, [](double p) { return p >= 0 && p < 1; }, "a number from 0, below 1"), "probability of dropout on the embedding and on both branches of a block");
+    ("dropout", probability(dropout), "probability of dropout on the embedding and on both branches of a block");
   if (!activations.empty())
     model_options.add_options()("activation", string(activation, "NAME"), activation_text.c_str());
+  shared.run.add_options()
+    ("restore-file", string(restored, "CKPT"), "begin a new run where that checkpoint's is: its weights, optimizer and number of updates, "
+     "with the options and text of this run; read while --save-dir has no checkpoint")
+    ("finetune-from-model", string(finetuned, "CKPT"), "begin a new run with that checkpoint's weights; as --restore-file with --reset-optimizer")
+    ("reset-optimizer", po::bool_switch(&resets_optimizer), "with --restore-file: take the weights alone, and begin at update 1")
+    ("no-save", po::bool_switch(&saves_nothing), "write no checkpoint");
   // clang-format on
-  line.options.add(shared.data).add(model_options).add(shared.optimization).add(shared.run);
+  auto original = original_options(run.original);
+  line.options.add(shared.data).add(model_options).add(shared.optimization).add(shared.run).add(original);
   po::variables_map values;
   if (!line.parse(argc, argv, values)) return false;
 
   run.data = values["data"].as<std::string>();
   if (values.count("train-domains")) run.domains = split_list("--train-domains", train_domains);
+  if (values.count("eval-domains"))
+    run.settings.validation.domains = split_list("--eval-domains", eval_domains);
+  if (values.count("valid-subset")) {
+    auto named = domains_of_subset(valid_subset);
+    auto& domains = run.settings.validation.domains;
+    if (!domains.empty() && !std::ranges::is_permutation(named, domains))
+      throw UsageError(concat("--valid-subset and --eval-domains name other domains: ", valid_subset, " and ",
+                              eval_domains));
+    domains = std::move(named);
+  }
+  run.settings.saves = !saves_nothing;
+  if (!finetuned.empty() && (!restored.empty() || resets_optimizer))
+    throw UsageError(
+        "--finetune-from-model stands for --restore-file with --reset-optimizer; give one of them");
+  if (resets_optimizer && restored.empty()) throw UsageError("--reset-optimizer is for --restore-file");
+  if (!finetuned.empty()) run.settings.start = {finetuned, false};
+  if (!restored.empty()) run.settings.start = {restored, !resets_optimizer};
 
   require_one_of("--arch", arch, architecture_names());
   run.config = architecture(arch);

@@ -24,16 +24,8 @@ class TypedModel final : public ModelType {
   using D = typename Model::DeviceType;
   using P = typename Model::PrecisionType;
 
-  using ModelType::ModelType;
-
-  bool has_experts() const override { return Model::has_experts; }
-  std::size_t prefix_length() const override { return Model::prefix_length; }
-  std::vector<std::string> activations() const override {
-    if constexpr (requires { typename Model::Network::FFN::Activation; })
-      return ops::ActivationChoice<typename Model::Network::FFN::Activation>::names();
-    else
-      return {};
-  }
+  TypedModel(std::string name, data::Sampling sampling)
+      : ModelType({std::move(name), sampling, Model::has_experts, Model::prefix_length, activations()}) {}
 
   std::shared_ptr<eval::Scorer> load(const checkpoint::ModelSource& source, int threads) const override {
     auto loaded = std::make_shared<Loaded>(source, threads);
@@ -92,6 +84,13 @@ class TypedModel final : public ModelType {
   }
 
  private:
+  static std::vector<std::string> activations() {
+    if constexpr (requires { typename Model::Network::FFN::Activation; })
+      return ops::ActivationChoice<typename Model::Network::FFN::Activation>::names();
+    else
+      return {};
+  }
+
   static D make_device(int threads) {
     if constexpr (requires(const D& device) { device.threads(); })
       return D(threads);

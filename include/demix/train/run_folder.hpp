@@ -54,21 +54,27 @@ class RunFolder {
           return FileLock(save_dir / ".lock", save_dir);
         })) {}
 
+  /// The checkpoint that the run went on with; empty for a new one.
+  const std::string& origin() const { return origin_; }
+  /// Whether nothing was saved here yet.
+  bool is_new() const { return saved_.step == 0; }
   /// Where the newest checkpoint is, in words.
   std::string last_good() const {
     return saved_.step > 0 ? path_of(saved_.step) : "none: nothing was saved yet";
   }
   std::string path_of(std::uint64_t step) const { return folder_.path_of(step).string(); }
 
-  /// Loads the newest checkpoint, if there is one, into model and optimizer. Throws Error when it is of
-  /// another model, vocabulary, set of domains, text, or run.
-  RunState resume() {
+  /// Loads the newest checkpoint into model and optimizer; where there is none, that of `start`. Throws Error
+  /// when it is of another model, vocabulary, set of domains, text, or run; of `start`, text and settings may
+  /// be others, and where it does not continue, the domains too.
+  RunState resume(const std::optional<Start>& start = {}) {
     first([&] {
       folder_.remove_partial();
       folder_.restore_links();
     });
     const auto latest = newest_step();
-    if (!latest) return {};
+    if (!latest) return start ? ranks_.together([&] { return begin_with(*start); }) : RunState();
+    origin_ = path_of(*latest);
     saved_ = ranks_.together([&] { return load(*latest); });
     first([&] { point_and_prune(saved_); });
     return saved_;
@@ -121,29 +127,61 @@ class RunFolder {
     const checkpoint::Checkpoint from(path);
     const auto &found = from.metadata, expected = metadata(step);
     const auto require_same = [&](const char* what, const std::string& there, const std::string& here) {
-      require(there == here, "cannot continue from ", path, ": its ", what, " is\n  ", there,
-              "\nbut this run's is\n  ", here,
-              "\nUse another save_dir, or the options that started that run");
+      require_equal(path, what, there, here, "Use another save_dir, or the options that started that run");
     };
     require_same("experiment", found.experiment, expected.experiment);
     require_same("architecture", found.config.describe(), expected.config.describe());
     require_same("list of domains", nlohmann::json(found.domains).dump(),
                  nlohmann::json(expected.domains).dump());
-    // A run goes on with what is known of its vocabulary by now.
-    identity_.vocabulary_fingerprint =
-        text::require_same_vocabulary({identity_.data_bin.string(), identity_.vocabulary_fingerprint},
-                                      {path.string(), found.vocabulary_fingerprint});
+    take_vocabulary_of(from);
     const checkpoint::SavedState saved(from);
     const auto scalars = nlohmann::json::parse(saved.scalars());
     require_same("training settings", settings_of(scalars).dump(), identity_.settings.dump());
     if (ranks_.is_first())
       require_same_text(path.string(), scalars.value("text", nlohmann::json()), identity_.data_bin,
                         identity_.text);
+    load_all(from, saved);
+    return run_state_of(scalars, step);
+  }
+
+  /// The beginning of a new run.
+  RunState begin_with(const Start& start) {
+    const checkpoint::Checkpoint from(start.checkpoint);
+    origin_ = from.path.string();
+    take_vocabulary_of(from);
+    if (!start.continues) {
+      checkpoint::load_values(from, model_);
+      model_.weights().refresh();
+      return {};
+    }
+    require_equal(from.path, "list of domains", nlohmann::json(from.metadata.domains).dump(),
+                  nlohmann::json(model_.domains()).dump(), "A new run may begin with its weights alone");
+    const checkpoint::SavedState saved(from);
+    load_all(from, saved);
+    RunState run;
+    run.step = from.metadata.step;
+    run.tokens = run_state_of(nlohmann::json::parse(saved.scalars()), run.step).tokens;
+    return run;
+  }
+
+  void load_all(const checkpoint::Checkpoint& from, const checkpoint::SavedState& saved) {
     checkpoint::load_values(from, model_);
     auto state = training_state();
     saved.load(model_.device(), state);
     model_.weights().refresh();
-    return run_state_of(scalars, step);
+  }
+
+  /// A run goes on with what is known of its vocabulary by now.
+  void take_vocabulary_of(const checkpoint::Checkpoint& from) {
+    identity_.vocabulary_fingerprint =
+        text::require_same_vocabulary({identity_.data_bin.string(), identity_.vocabulary_fingerprint},
+                                      {from.path.string(), from.metadata.vocabulary_fingerprint});
+  }
+
+  static void require_equal(const std::filesystem::path& path, const char* what, const std::string& there,
+                            const std::string& here, const char* remedy) {
+    require(there == here, "cannot continue from ", path, ": its ", what, " is\n  ", there,
+            "\nbut this run's is\n  ", here, "\n", remedy);
   }
 
   /// Those of a checkpoint; an older demix kept the number of its ranks, which was 1.
@@ -182,6 +220,7 @@ class RunFolder {
   checkpoint::CheckpointFolder folder_;
   const std::optional<FileLock> lock_;  // of rank 0
   RunState saved_;                      // of the newest checkpoint
+  std::string origin_;
 };
 
 }  // namespace demix::train

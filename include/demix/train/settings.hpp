@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,19 @@
 #include "demix/optim/adam.hpp"
 
 namespace demix::train {
+
+/// What validation scores.
+struct ValidationSettings {
+  std::vector<std::string> domains;  // empty: all that are trained
+  std::size_t batch_size = 0;        // sequences; 0: about 2048 tokens
+  std::size_t max_batches = 0;       // per domain; 0: the whole split
+};
+
+/// A checkpoint that a new run begins with.
+struct Start {
+  std::filesystem::path checkpoint;
+  bool continues = false;  // its run, with the optimizer's state and the number of updates; else the weights
+};
 
 struct Settings {
   std::string experiment;  // dense, unbalanced, domain_token, demix, or a user's own
@@ -26,13 +40,19 @@ struct Settings {
   optim::AdamSettings adam;
   Seed seed;
 
-  std::uint64_t validate_interval = 0;  // updates; the end of training always validates
-  std::uint64_t save_interval = 0;      // updates; the end of training always saves
-  std::size_t keep_checkpoints = 1;     // the newest ones that stay, besides the best; 0: all
-  std::size_t max_valid_batches = 0;    // per domain; 0: the whole split
-  std::uint64_t log_interval = 10;      // updates
+  bool validates = true;
+  std::uint64_t validate_interval = 0;  // updates; the end of training, and every save_interval, validate too
+  ValidationSettings validation;
+  bool saves = true;
+  std::uint64_t save_interval = 0;   // updates; the end of training saves too
+  std::size_t keep_checkpoints = 1;  // the newest ones that stay, besides the best; 0: all
+  std::uint64_t log_interval = 10;   // updates
+
+  std::uint64_t patience = 0;  // validations in a row without a new best that end the run; 0: any number
+  double max_seconds = 0;      // of training, all parts of the run together, that end it; 0: any time
 
   std::filesystem::path save_dir;
+  std::optional<Start> start;  // read where save_dir has no checkpoint yet
 };
 
 /// What a run that adapts a trained model adds to its settings.

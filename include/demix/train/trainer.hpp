@@ -2,6 +2,8 @@
 // A training run: updates, validation, checkpoints and metrics, top to bottom.
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -29,8 +31,8 @@ class Trainer {
   /// Model and data must outlive the trainer, and are of what the placement gives this rank: data.domains are
   /// the model's domains of the texts placement.domains. Without an adaptation all parameters are trained.
   /// Creates the save folder, which all ranks must see; when it holds a checkpoint, continues from the newest
-  /// one, whatever the number of ranks that wrote it. Throws Error when that is of another model, vocabulary,
-  /// set of domains, text, or run. Collective.
+  /// one, whatever the number of ranks that wrote it, else from settings.start. Throws Error when that is of
+  /// another model, vocabulary, set of domains, text, or run. Collective.
   Trainer(TrainableModel<D, P>& model, Comm comm, const comm::Placement& placement, const TrainingData& data,
           const Settings& settings, const typename O::Settings& optimizer,
           const std::optional<Adaptation>& adaptation = {})
@@ -50,36 +52,43 @@ class Trainer {
                  settings_for_resume(settings, placement.replicas, O::facts(optimizer),
                                      adaptation ? adaptation->facts : nlohmann::json())},
                 model, updates_.state(), ranks_, placement),
-        run_(folder_.resume()),
-        log_(ranks_.together([&] { return ranks_.is_first() ? RunLog(run_, settings_) : RunLog(); })) {}
+        run_(folder_.resume(settings.start)),
+        began_(Clock::now()),
+        seconds_before_(run_.seconds),
+        log_(ranks_.together([&] { return ranks_.is_first() ? RunLog(run_, settings_) : RunLog(); })) {
+    require(!folder_.is_new() || run_.step < settings.max_update, folder_.origin(), " has had ", run_.step,
+            " updates already, so a run of ", settings.max_update, " has none to do");
+  }
 
   std::uint64_t step() const { return run_.step; }
 
-  /// Trains to the last update. `poll` is called before each micro-batch and each batch of validation; when
-  /// it throws Stopped on any rank, an update that is not whole is dropped, the rest saved, and false
-  /// returned. Throws Error at a loss, perplexity or gradient that is not finite; the checkpoints on disk are
-  /// then all from before it. Collective; what one rank throws, all do.
+  /// Trains to the last update, or to where patience or time end. `poll` is called before each micro-batch
+  /// and each batch of validation; when it throws Stopped on any rank, an update that is not whole is
+  /// dropped, the rest saved, and false returned. Throws Error at a loss, perplexity or gradient that is not
+  /// finite; the checkpoints on disk are then all from before it. Collective; what one rank throws, all do.
   bool run(const std::function<void()>& poll) {
-    if (run_.step > 0) log_.message(concat("continuing from ", folder_.path_of(run_.step)));
+    if (!folder_.origin().empty())
+      log_.message(
+          concat(run_.step > 0 ? "continuing from " : "beginning with the weights of ", folder_.origin()));
     try {
       if (run_.validation_due) finish_update(poll);  // the run was stopped in it
-      while (run_.step < settings_.max_update) {
+      while (!is_over()) {
         update(poll);
-        run_.validation_due = last() || due(settings_.validate_interval);
+        run_.validation_due = settings_.validates &&
+                              (is_over() || due(settings_.validate_interval) || due(settings_.save_interval));
         finish_update(poll);
       }
     } catch (const Stopped&) {
-      if (run_.step > 0) save();
-      log_.message(run_.step == 0
-                       ? "stopped by a signal before the first update was done; nothing is to be saved"
-                       : concat("stopped by a signal ", run_.validation_due ? "in the validation " : "",
-                                "after update ", run_.step, ", saved; the same command continues from here"));
+      log_.message(stopped());
       return false;
     }
+    if (run_.step < settings_.max_update) log_.message(why_over());
     return true;
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void update(const std::function<void()>& poll) {
     log_.begin_update();
     const double learning_rate = schedule_.learning_rate(run_.step + 1);
@@ -88,30 +97,35 @@ class Trainer {
     if (const auto what = not_finite(report, model_.domains())) fail_not_finite(*what);
     ++run_.step;
     run_.tokens += static_cast<std::uint64_t>(report.all_tokens());
+    if (settings_.max_seconds > 0) run_.seconds = seconds_of_first();
     log_.end_update(run_, report, learning_rate, model_.domains());
   }
 
   /// Validation and saving, where they are due; a new best average perplexity is saved and kept.
   void finish_update(const std::function<void()>& poll) {
     if (run_.validation_due) validate_now(poll);
-    if (last())
+    if (is_over())
       save();
     else if (due(settings_.save_interval) || run_.best.step == run_.step)
       save_or_go_on();
   }
 
   void validate_now(const std::function<void()>& poll) {
-    const auto found = validate(model_, data_, placement_, ranks_, settings_.max_valid_batches, poll);
+    const auto found = validate(model_, data_, placement_, ranks_, settings_.validation, poll);
     if (!std::isfinite(found.average))
       fail_not_finite("the average validation perplexity (" + RunLog::line(run_.step, found) + ")");
-    if (found.average < run_.best.average) run_.best = {run_.step, found.average};
+    ++run_.validations_without_best;
+    if (found.average < run_.best.average) {
+      run_.best = {run_.step, found.average};
+      run_.validations_without_best = 0;
+    }
     run_.validation_due = false;
     log_.validated(run_, found);
   }
 
   void save() {
     ranks_.together([&] { log_.complete(); });
-    folder_.save(run_);
+    if (settings_.saves) folder_.save(run_);
   }
 
   /// Saves, where training can go on without; a best that could not be saved is none.
@@ -133,8 +147,35 @@ class Trainer {
                        folder_.last_good(), ". A lower learning rate or a longer warm-up may help"));
   }
 
+  /// Saves what a signal has left; the line that says so.
+  std::string stopped() {
+    if (run_.step == 0) return "stopped by a signal before the first update was done; nothing is to be saved";
+    save();
+    return concat("stopped by a signal ", run_.validation_due ? "in the validation " : "", "after update ",
+                  run_.step,
+                  settings_.saves ? ", saved; the same command continues from here" : "; nothing is saved");
+  }
+
   bool due(std::uint64_t interval) const { return interval > 0 && run_.step % interval == 0; }
-  bool last() const { return run_.step == settings_.max_update; }
+  bool out_of_patience() const {
+    return settings_.patience > 0 && run_.validations_without_best >= settings_.patience;
+  }
+  bool out_of_time() const { return settings_.max_seconds > 0 && run_.seconds >= settings_.max_seconds; }
+  bool is_over() const { return run_.step >= settings_.max_update || out_of_patience() || out_of_time(); }
+  std::string why_over() const {
+    return concat("the run is over after update ", run_.step, " of ", settings_.max_update, ": ",
+                  out_of_time() ? concat("it has had its ", settings_.max_seconds, " s")
+                                : concat("the last ", run_.validations_without_best,
+                                         " validations brought no new best average perplexity"));
+  }
+
+  /// The seconds that the run has had by the clock of rank 0.
+  double seconds_of_first() {
+    const std::chrono::duration<double> now = Clock::now() - began_;
+    std::array<double, 1> seconds{ranks_.is_first() ? seconds_before_ + now.count() : 0.0};
+    ranks_.sum(seconds);
+    return seconds[0];
+  }
 
   /// The numbers that this rank's texts have among those of all ranks.
   static std::vector<data::BatchText> texts(const TrainingData& data, const comm::Placement& placement) {
@@ -156,6 +197,8 @@ class Trainer {
   comm::Agreement<D, Comm>& ranks_;
   RunFolder<D, P, Comm, O> folder_;
   RunState run_;
+  const Clock::time_point began_;
+  const double seconds_before_;
   RunLog log_;
 };
 

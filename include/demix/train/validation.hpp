@@ -1,7 +1,7 @@
 #pragma once
 // The perplexity of every domain's validation text, scored by the ranks that hold the domain.
 
-#include <array>
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "demix/comm/agreement.hpp"
 #include "demix/comm/placement.hpp"
 #include "demix/eval/perplexity.hpp"
+#include "demix/train/settings.hpp"
 #include "demix/train/trainable_model.hpp"
 #include "demix/train/training_data.hpp"
 
@@ -21,21 +22,25 @@ struct Validation {
   double average;                                            // every domain counting the same
 };
 
-/// Scores the first `max_batches` batches (0: all) of each domain's text. A domain is scored whole by one of
-/// the ranks that hold it, so the numbers are those of one process, bit for bit; of k replicas each takes
-/// every k-th of its domains. `poll` is called before each batch, and what it throws ends the validation of
-/// all ranks at the same batch, like Agreement::in_turns. Collective; all ranks get the same.
+/// Scores the text of the domains that the settings name. A domain is scored whole by one of the ranks that
+/// hold it, so the numbers are those of one process, bit for bit; of k replicas each takes every k-th of its
+/// domains. `poll` is called before each batch, and what it throws ends the validation of all ranks at the
+/// same batch, like Agreement::in_turns. Collective; all ranks get the same.
 template <device::Device D, Precision P, comm::Communicator Comm>
 Validation validate(TrainableModel<D, P>& model, const TrainingData& data, const comm::Placement& placement,
-                    comm::Agreement<D, Comm>& ranks, std::size_t max_batches,
+                    comm::Agreement<D, Comm>& ranks, const ValidationSettings& settings,
                     const std::function<void()>& poll) {
   const auto& names = model.domains();
   std::vector<double> losses(names.size(), 0.0), tokens(names.size(), 0.0);
   ranks.in_turns(poll, [&](const auto& turn) {
     for (std::size_t i = placement.replica; i < data.valid.size(); i += placement.replicas) {
+      const auto& wanted = settings.domains;
+      if (!wanted.empty() && std::ranges::count(wanted, names[index(data.domains[i])]) == 0) continue;
       const auto& text = data.valid[i];
-      const auto score = eval::evaluate(model.scorer(), text, data.domains[i],
-                                        eval::default_sequences(text.block_length()), max_batches, turn);
+      const std::size_t sequences =
+          settings.batch_size > 0 ? settings.batch_size : eval::default_sequences(text.block_length());
+      const auto score =
+          eval::evaluate(model.scorer(), text, data.domains[i], sequences, settings.max_batches, turn);
       losses[index(data.domains[i])] = score.loss_sum;
       tokens[index(data.domains[i])] = static_cast<double>(score.tokens);
     }
@@ -45,7 +50,7 @@ Validation validate(TrainableModel<D, P>& model, const TrainingData& data, const
   Validation result;
   std::vector<eval::Score> scores;
   for (std::size_t d = 0; d < names.size(); ++d) {
-    if (tokens[d] == 0) continue;  // a domain that the run does not train
+    if (tokens[d] == 0) continue;  // a domain that is not trained, or not asked for
     scores.push_back({losses[d], static_cast<std::size_t>(tokens[d])});
     result.perplexities.emplace_back(names[d], scores.back().perplexity());
   }
