@@ -204,7 +204,7 @@ class Lines(LinesTest):
         run = self.folder / "run"
         done = programs.train("demix", out, run, "--max-update", 2)
         self.assertEqual(done.returncode, 0, done.stderr)
-        result = programs.evaluate(out, run / "checkpoint_last")
+        result = programs.evaluate(out, run / "checkpoint_last", "--split", "valid")
         scored = {row["domain"]: row["tokens"] for row in result["results"]}
         self.assertEqual(scored, {domain: sum(map(len, read_split(out / domain / f"valid_{domain}"))) for domain in ("code", "law")})
         done = programs.run("demix-generate", run / "checkpoint_last", "--data", out, "--expert", "law", "--max-tokens", 5)

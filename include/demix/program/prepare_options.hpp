@@ -174,7 +174,7 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
     ("text-field", po::value(&s.text_field)->default_value(s.text_field)->value_name("NAME"), "field of the .jsonl objects that holds the text")
     ("output", po::value(&output)->value_name("DIR"), "the data-bin to write; domains are added when it exists")
     ("lines", po::bool_switch(), "end every line with </s>, not every document, as the original does: lines are stripped, and a newline is no token")
-    ("decode", po::value(&decode)->value_name("PREFIX"), "print the documents of PREFIX.bin instead, for instance of data-bin/law/valid_law");
+    ("decode", po::value(&decode)->value_name("PREFIX"), "print the text of PREFIX.bin instead, for instance of data-bin/law/valid_law");
   vocabulary.add_options()
     ("vocab-size", whole(s.vocabulary_size, least_vocabulary, most_vocabulary)->default_value(s.vocabulary_size), "train a BPE of this many symbols on the inputs, the 4 reserved ones included")
     ("bpe-sample-bytes", count(s.bpe_sample_bytes, 1)->default_value(s.bpe_sample_bytes), "text to train it on, evenly over the domains")
