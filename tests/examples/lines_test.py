@@ -14,12 +14,14 @@ import tiny_data
 from reference_bpe import EOS, UNK, ReferenceVocabulary, read_split
 
 PREFIX = "<|endoftext|> "
-ORDINARY = ["the court", "it's", "12", "a", "  ", "<|endoftext|> ", "caf\u00e9", "\U0001f600\u4e2d", "...", "\ufeff", "\0", "'ll"]
+ORDINARY = ["the court", "it's", "12", "a", "  ", "<|endoftext|> ", "caf\u00e9", "\U0001f600\u4e2d", "...", "\ufeff", "\0",
+            "'ll"]
 BLANK = [" ", "\t", "\u00a0", "\u3000", "\u0085", "\u2028", "\u2029", "\v", "\f", "\x1c", "\x1f", "\u200b", "\u180e"]
 LINE_ENDS = ["\n", "\r\n", "\r", "\n\n", "\n\r"]
 HAND_PICKED = [
     " ", "\n", "\r\n", "\u3000\n\t", "one line", "a last line without newline\nb", "ends\n", "blank lines at the end\n\n \n",
-    "\n\nblank lines first", "a\n\n\nb", "spaces at line ends  \n b \t\r\n c\u00a0\nd\u3000", "one\r\ntwo\r\n\r\nthree", "old\rMac\r",
+    "\n\nblank lines first", "a\n\n\nb",
+    "spaces at line ends  \n b \t\r\n c\u00a0\nd\u3000", "one\r\ntwo\r\n\r\nthree", "old\rMac\r",
     "\tindented\n\t\tmore", "form\ffeed\fs\n\fx", "next\u0085line\u2028and\u2029paragraph\n\u2028", "\x1cgroup\x1d\n\x1e", "\ufeffmark\n",
     "<|endoftext|> within\n<|endoftext|> a line", "<|endoftext|>", "\0\n\0", "word\u180e\n\u200bword",
 ]
@@ -206,7 +208,9 @@ class Lines(LinesTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         result = programs.evaluate(out, run / "checkpoint_last", "--split", "valid")
         scored = {row["domain"]: row["tokens"] for row in result["results"]}
-        self.assertEqual(scored, {domain: sum(map(len, read_split(out / domain / f"valid_{domain}"))) for domain in ("code", "law")})
+        for domain in ("code", "law"):
+            self.assertEqual(scored.pop(domain), sum(map(len, read_split(out / domain / f"valid_{domain}"))))
+        self.assertFalse(scored)
         done = programs.run("demix-generate", run / "checkpoint_last", "--data", out, "--expert", "law", "--max-tokens", 5)
         self.assertEqual(done.returncode, 0, done.stderr)
 
