@@ -220,7 +220,7 @@ class DocumentPrefixes(ProgramTest):
 
     def test_a_data_bin_of_the_original_keeps_its_prefix(self):
         self.text, data_bin = write_text(self.folder / "text"), self.folder / "bin"
-        done = prepare(self.text, data_bin, "--vocab-size", 290, "--document-prefix", "<|endoftext|> ")
+        done = prepare(self.text, data_bin, "--vocab-size", 290, "--lines")
         self.assertEqual(done.returncode, 0, done.stderr)
         plain = self.decode(data_bin, "alpha")
         (data_bin / "summary.json").unlink()

@@ -240,18 +240,4 @@ BOOST_FIXTURE_TEST_CASE(text_that_changes_meanwhile_is_noticed, Source) {
   }
 }
 
-BOOST_AUTO_TEST_CASE(words_are_counted_as_python_does) {
-  BOOST_TEST(prepare::count_words("") == 0u);
-  BOOST_TEST(prepare::count_words(" \n\t ") == 0u);
-  BOOST_TEST(prepare::count_words("one") == 1u);
-  BOOST_TEST(prepare::count_words("  one two\n\nthree ") == 3u);
-  // Recorded from Python: len(text.split()).
-  BOOST_TEST(
-      prepare::count_words("a\x1c"
-                           "b\x1f c\302\240d\343\200\200e\342\200\213f\341\240\216g\302\205h\341\232\200i"
-                           "\342\201\237j\342\200\257k\342\200\250l\x0bm") == 11u);
-  BOOST_TEST(prepare::count_words("\xc2") == 1u);
-  BOOST_TEST(prepare::count_words("a\xe2\x80") == 1u);
-}
-
 BOOST_AUTO_TEST_SUITE_END()

@@ -33,12 +33,14 @@ BOOST_FIXTURE_TEST_CASE(text_comes_back_byte_for_byte, Program) {
   BOOST_TEST(fingerprint == text::vocabulary_fingerprint(data_bin));
   BOOST_TEST(fingerprint.starts_with(dictionary.fingerprint() + "+"));
   BOOST_TEST(summary["document_prefix"] == "");
+  BOOST_TEST(summary["sequence_unit"] == "document");
   for (const char* domain : {"law", "code", "news"}) {
     std::size_t in_splits = 0, bytes = 0;
     for (const char* split : {"train", "valid", "test"}) {
       const data::TokenFile file(data::split_prefix(data_bin, domain, split), dictionary.size());
       const auto& part = summary["domains"][domain][split];
       BOOST_TEST(part["documents"] == file.documents());
+      BOOST_TEST(part["sequences"] == file.documents());
       BOOST_TEST(part["tokens"] == file.tokens());
       BOOST_TEST(part["unknown_tokens"] == 0);
       in_splits += file.documents();
@@ -133,9 +135,25 @@ BOOST_FIXTURE_TEST_CASE(a_data_bin_of_the_original_takes_new_domains, Program) {
   check_fails(1, news() + " " + output() + " --reuse-vocabulary", {"encoder.json"});
   run_well(news() + " " + output() + " " + given(path / "first") + " --dict " +
            (path / "first" / "dict.txt").string());
-  check_decodes(path / "data-bin", "news");
-  BOOST_TEST(run_well("--document-prefix '' --decode " + (path / "data-bin" / "news" / "train").string())
+  const auto news_bin = path / "data-bin" / "news";
+  BOOST_TEST(run_well("--document-prefix '' --decode " + (news_bin / "train").string())
                  .out.starts_with("<|endoftext|> document"));
+  // </s> ends its lines, of which nothing but white space is lost.
+  const auto visible = [](std::string text) {
+    std::erase_if(text, [](char c) { return c == ' ' || c == '\t' || c == '\n'; });
+    return text;
+  };
+  std::multiset<char> expected, found;
+  for (const auto& document : documents["news"])
+    for (const char c : visible("<|endoftext|> " + document)) expected.insert(c);
+  for (const char* split : {"train", "valid_news", "test_news"})
+    for (const char c : visible(run_well("--document-prefix '' --decode " + (news_bin / split).string()).out))
+      found.insert(c);
+  BOOST_TEST((found == expected));
+  const auto summary = nlohmann::json::parse(read_file(path / "data-bin" / "summary.json"));
+  BOOST_TEST(summary["sequence_unit"] == "line");
+  BOOST_TEST(summary["domains"]["news"]["train"]["sequences"] >
+             summary["domains"]["news"]["train"]["documents"]);
 }
 
 BOOST_FIXTURE_TEST_CASE(wrong_usage_exits_with_2, Program) {
@@ -174,7 +192,7 @@ BOOST_FIXTURE_TEST_CASE(wrong_usage_exits_with_2, Program) {
   check_fails(2, good + "--reuse-vocabulary", {"not a data-bin yet"});
   check_fails(2, good + "--decode x", {"--decode"});
   for (const std::string nothing :
-       {"--seed 3", "--threads 2", "--text-field body", "--keep-duplicates-together"})
+       {"--seed 3", "--threads 2", "--text-field body", "--keep-duplicates-together", "--lines"})
     check_fails(2, "--decode x " + nothing, {"--decode contradicts " + nothing.substr(0, nothing.find(' '))});
   check_fails(2, good + "--document-prefix \"$(printf '\\377')\"", {"UTF-8"});
   BOOST_TEST(nothing_left());

@@ -11,7 +11,7 @@ using Token = std::int32_t;
 
 inline constexpr Token bos_token = 0;  // <s>
 inline constexpr Token pad_token = 1;  // <pad>: a target equal to it is ignored
-inline constexpr Token eos_token = 2;  // </s>: ends a document
+inline constexpr Token eos_token = 2;  // </s>: ends a document, or a line of one
 inline constexpr Token unk_token = 3;  // <unk>
 
 /// The index of a domain in the model's ordered list.

@@ -2,20 +2,21 @@
 // From a split back to its text.
 
 #include <filesystem>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include "demix/core/output_file.hpp"
 #include "demix/data/indexed_file.hpp"
+#include "demix/prepare/sequences.hpp"
 #include "demix/text/vocabulary.hpp"
 
 namespace demix::prepare {
 
-/// Writes the documents of PREFIX.bin back to back, without their </s> and, where they begin with it, without
-/// the document prefix. Throws Error for damaged files, tokens that stand for no text, and a full disk.
+/// Writes the sequences of PREFIX.bin without their </s> and, where they begin with it, without the document
+/// prefix: documents back to back, lines each with a newline. Throws Error for damaged files, tokens that
+/// stand for no text, and a full disk.
 inline void decode_split(const std::filesystem::path& prefix, const text::Vocabulary& vocabulary,
-                         std::string_view document_prefix, OutputFile& out) {
+                         SequenceUnit unit, std::string_view document_prefix, OutputFile& out) {
   const data::TokenFile file(prefix, vocabulary.dictionary().size());
   std::vector<Token> tokens;
   for (std::size_t i = 0; i < file.documents(); ++i) {
@@ -23,10 +24,8 @@ inline void decode_split(const std::filesystem::path& prefix, const text::Vocabu
     tokens.resize(last - first);
     file.read(first, tokens);
     if (!tokens.empty() && tokens.back() == eos_token) tokens.pop_back();
-    const std::string decoded = vocabulary.decode(tokens);
-    std::string_view text = decoded;
-    if (text.starts_with(document_prefix)) text.remove_prefix(document_prefix.size());
-    out.write(text);
+    out.write(without_prefix(unit, vocabulary.decode(tokens), document_prefix));
+    if (unit == SequenceUnit::line) out.write("\n");
   }
   out.commit();
 }

@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,35 +13,9 @@
 #include "demix/prepare/documents.hpp"
 #include "demix/prepare/ordered_pipeline.hpp"
 #include "demix/prepare/text_hash.hpp"
+#include "demix/prepare/white_space.hpp"
 
 namespace demix::prepare {
-
-/// The number of words between white space (that of Unicode, and U+001C to U+001F, as Python's str.split
-/// does).
-inline std::uint64_t count_words(std::string_view text) {
-  const auto space_length = [&](std::size_t i) -> std::size_t {
-    const auto byte = [&](std::size_t j) {
-      return j < text.size() ? static_cast<unsigned char>(text[j]) : 0u;
-    };
-    const unsigned a = byte(i), b = byte(i + 1), c = byte(i + 2);
-    if (a < 0x80) return a == 0x20 || (a >= 0x09 && a <= 0x0d) || (a >= 0x1c && a <= 0x1f);
-    if (a == 0xc2) return b == 0x85 || b == 0xa0 ? 2 : 0;
-    const bool three =
-        (a == 0xe1 && b == 0x9a && c == 0x80) ||
-        (a == 0xe2 && b == 0x80 && ((c >= 0x80 && c <= 0x8a) || c == 0xa8 || c == 0xa9 || c == 0xaf)) ||
-        (a == 0xe2 && b == 0x81 && c == 0x9f) || (a == 0xe3 && b == 0x80 && c == 0x80);
-    return three ? 3 : 0;
-  };
-  std::uint64_t words = 0;
-  bool in_word = false;
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t space = space_length(i);
-    words += space == 0 && !in_word;
-    in_word = space == 0;
-    i += space == 0 ? 1 : space;
-  }
-  return words;
-}
 
 /// Finds all documents of a source in one parallel pass that also checks each of them. Their places lie in a
 /// temporary file, so memory does not grow with their number. Documents without a byte of text are left out.

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,43 +22,16 @@
 #include "demix/prepare/duplicates.hpp"
 #include "demix/prepare/ordered_pipeline.hpp"
 #include "demix/prepare/report.hpp"
+#include "demix/prepare/sequences.hpp"
 #include "demix/prepare/settings.hpp"
 #include "demix/prepare/splits.hpp"
 #include "demix/prepare/staging_folder.hpp"
+#include "demix/prepare/summary.hpp"
 #include "demix/text/bpe_trainer.hpp"
 #include "demix/text/vocabulary.hpp"
 #include "demix/text/vocabulary_fingerprint.hpp"
 
 namespace demix::prepare {
-
-/// summary.json of a data-bin; an empty object where there is none. Throws Error when it is no JSON object.
-inline nlohmann::ordered_json read_summary(const std::filesystem::path& data_bin) {
-  const auto path = data_bin / "summary.json";
-  if (!std::filesystem::exists(path)) return nlohmann::ordered_json::object();
-  std::ifstream in(path);
-  require(in.good(), "cannot open '", path, "'");
-  auto summary = nlohmann::ordered_json::parse(in, nullptr, false);
-  require(summary.is_object() && (!summary.contains("domains") || summary["domains"].is_object()), path,
-          ": not a JSON object whose domains are one");
-  return summary;
-}
-
-/// The document prefix of a domain, or without a name that of a data-bin, which its domains have unless
-/// summary.json says another for one. The original's where it says nothing. Throws Error.
-inline std::string document_prefix_of(const std::filesystem::path& data_bin, const std::string& domain = {}) {
-  const auto summary = read_summary(data_bin);
-  const auto prefix_in = [&](const nlohmann::ordered_json& object, const std::string& otherwise) {
-    if (!object.contains("document_prefix")) return otherwise;
-    const auto& prefix = object["document_prefix"];
-    require(
-        prefix.is_string(), [&] { return data_bin / "summary.json"; }, ": 'document_prefix' is ",
-        prefix.type_name(), ", expected a string");
-    return prefix.get<std::string>();
-  };
-  const auto common = prefix_in(summary, original_document_prefix);
-  const bool listed = summary.contains("domains") && summary["domains"].contains(domain);
-  return listed ? prefix_in(summary["domains"][domain], common) : common;
-}
 
 /// One run of demix-prepare. The data-bin appears, or grows by whole domains, only at the end. The result
 /// does not depend on the number of threads.
@@ -72,7 +45,9 @@ class Preparation {
       : settings_(settings),
         poll_(std::move(poll)),
         staging_(settings.output),
-        adds_(adds_to_data_bin(settings, staging_)) {
+        adds_(adds_to_data_bin(settings, staging_)),
+        unit_(choose_unit()),
+        prefix_(choose_prefix()) {
     for (const auto& [domain, path] : settings.inputs) {
       require_source(path);
       require_output_outside(path);
@@ -104,7 +79,7 @@ class Preparation {
   };
   struct Encoded {
     std::vector<Token> tokens;
-    std::vector<std::size_t> ends;  // of each document in `tokens`
+    std::vector<std::size_t> ends;  // of each sequence in `tokens`
     SplitSummary summary;
   };
   static constexpr std::uint64_t chunk_bytes = std::uint64_t{1} << 20;
@@ -132,6 +107,28 @@ class Preparation {
     return true;
   }
 
+  /// A data-bin has one unit.
+  SequenceUnit choose_unit() const {
+    if (!adds_) return settings_.sequence_unit.value_or(SequenceUnit::document);
+    const SequenceUnit own = sequence_unit_of(settings_.output);
+    if (settings_.sequence_unit.value_or(own) != own)
+      throw UsageError(concat("--lines: in '", settings_.output.string(), "' </s> ends a ", name_of(own),
+                              "; leave --lines out to add domains of that kind, or prepare a new data-bin"));
+    return own;
+  }
+
+  std::string choose_prefix() const {
+    const bool needs_none =
+        settings_.vocabulary == PrepareSettings::VocabularySource::trained && unit_ == SequenceUnit::document;
+    auto prefix = settings_.document_prefix.value_or(adds_        ? document_prefix_of(settings_.output)
+                                                     : needs_none ? ""
+                                                                  : original_document_prefix);
+    if (unit_ == SequenceUnit::line && prefix.find_first_of("\n\r") != std::string::npos)
+      throw UsageError(
+          "--document-prefix: it holds the end of a line, expected one line where </s> ends lines");
+    return prefix;
+  }
+
   /// Throws UsageError when what is written would be read as text of the folder `input`.
   void require_output_outside(const std::filesystem::path& input) const {
     if (std::filesystem::is_directory(input) && lies_in(settings_.output, input))
@@ -145,10 +142,11 @@ class Preparation {
       progress_.message(
           concat("ignored '", path.string(),
                  "', which is neither X.jsonl nor a folder; --input DOMAIN=FILE reads any file"));
+    if (adds_ && unit_ == SequenceUnit::line && !settings_.sequence_unit)
+      progress_.message(concat("</s> ends every line, as in '", settings_.output.string(), "'"));
     if (settings_.vocabulary != Source::trained) take_vocabulary();
     for (const auto& [domain, path] : settings_.inputs) read_input(domain, path);
     if (settings_.vocabulary == Source::trained) train_vocabulary(text::VocabularyFiles::in(staging_.path()));
-    choose_prefix();
     const text::Vocabulary vocabulary(text::VocabularyFiles::in(staging_.path()));
     std::vector<std::unique_ptr<text::TextEncoder>> encoders;
     for (std::size_t t = 0; t < settings_.threads; ++t)
@@ -206,14 +204,7 @@ class Preparation {
     copy_vocabulary(from, to);
   }
 
-  void choose_prefix() {
-    const bool is_own = settings_.vocabulary == PrepareSettings::VocabularySource::trained;
-    prefix_ = settings_.document_prefix.value_or(adds_    ? document_prefix_of(settings_.output)
-                                                 : is_own ? ""
-                                                          : original_document_prefix);
-  }
-
-  /// On the training documents, the same number of bytes of every domain.
+  /// On the sequences of the training documents, the same number of bytes of every domain.
   void train_vocabulary(const text::VocabularyFiles& files) {
     text::BpeTrainer trainer;
     const std::uint64_t share = settings_.bpe_sample_bytes / inputs_.size();
@@ -223,7 +214,7 @@ class Preparation {
       for (std::uint64_t position = range.first; position < range.last && left > 0; ++position) {
         poll_();
         const std::string text = input.documents->text(input.plan.order(position)).substr(0, left);
-        trainer.add(text);
+        for_each_sequence(unit_, prefix_ + text, [&](std::string_view sequence) { trainer.add(sequence); });
         left -= text.size();
       }
     }
@@ -336,13 +327,16 @@ class Preparation {
     Encoded result;
     for (const std::uint64_t i : chunk) {
       const std::string text = prefix_ + input.documents->text(i);
-      encoder.encode(text, result.tokens);
-      result.tokens.push_back(eos_token);
-      result.ends.push_back(result.tokens.size());
+      for_each_sequence(unit_, text, [&](std::string_view sequence) {
+        encoder.encode(sequence, result.tokens);
+        result.tokens.push_back(eos_token);
+        result.ends.push_back(result.tokens.size());
+      });
       result.summary.bytes += text.size() - prefix_.size();
       result.summary.words += input.documents->words(i);
     }
     result.summary.documents = chunk.size();
+    result.summary.sequences = result.ends.size();
     result.summary.tokens = result.tokens.size();
     result.summary.unknown_tokens =
         static_cast<std::uint64_t>(std::count(result.tokens.begin(), result.tokens.end(), unk_token));
@@ -353,6 +347,7 @@ class Preparation {
     sum.documents += part.documents;
     sum.words += part.words;
     sum.bytes += part.bytes;
+    sum.sequences += part.sequences;
     sum.tokens += part.tokens;
     sum.unknown_tokens += part.unknown_tokens;
   }
@@ -364,6 +359,7 @@ class Preparation {
     summary["vocabulary_fingerprint"] = vocabulary.fingerprint();
     if (!summary.contains("document_prefix"))
       summary["document_prefix"] = adds_ ? document_prefix_of(settings_.output) : prefix_;
+    summary["sequence_unit"] = name_of(unit_);
     for (const auto& domain : summaries) {
       auto& entry = summary["domains"][domain.name] = to_json(domain);
       if (summary["document_prefix"] != prefix_) entry["document_prefix"] = prefix_;
@@ -385,9 +381,10 @@ class Preparation {
   const std::function<void()> poll_;
   StagingFolder staging_;
   const bool adds_;
+  const SequenceUnit unit_;
+  const std::string prefix_;
   PrepareProgress progress_;
   std::vector<Input> inputs_;
-  std::string prefix_;
 };
 
 }  // namespace demix::prepare

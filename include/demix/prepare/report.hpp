@@ -18,6 +18,7 @@ namespace demix::prepare {
 /// What a split holds.
 struct SplitSummary {
   std::uint64_t documents = 0, words = 0, bytes = 0;  // of text, without the document prefix
+  std::uint64_t sequences = 0;                        // documents, or lines: as many as </s>
   std::uint64_t tokens = 0;                           // with the prefix's and </s>
   std::uint64_t unknown_tokens = 0;
   std::uint64_t shared_documents = 0;  // their text also stands in another split of the domain
@@ -38,6 +39,7 @@ inline nlohmann::ordered_json to_json(const DomainSummary& domain) {
     result[split_names[s]] = {{"documents", split.documents},
                               {"words", split.words},
                               {"bytes", split.bytes},
+                              {"sequences", split.sequences},
                               {"tokens", split.tokens},
                               {"unknown_tokens", split.unknown_tokens},
                               {"shared_documents", split.shared_documents},
@@ -48,13 +50,14 @@ inline nlohmann::ordered_json to_json(const DomainSummary& domain) {
 
 /// Prints the table of all domains and splits.
 inline void print_table(const std::vector<DomainSummary>& domains) {
-  std::printf("%-16s %-6s %12s %14s %14s %12s %9s %9s\n", "domain", "split", "documents", "bytes", "tokens",
-              "bytes/token", "unknown", "shared");
+  std::printf("%-16s %-6s %12s %14s %12s %14s %12s %9s %9s\n", "domain", "split", "documents", "bytes",
+              "sequences", "tokens", "bytes/token", "unknown", "shared");
   for (const auto& domain : domains)
     for (std::size_t s = 0; s < domain.splits.size(); ++s) {
       const SplitSummary& split = domain.splits[s];
-      std::printf("%-16s %-6s %12ju %14ju %14ju %12.2f %9ju %9ju\n", domain.name.c_str(), split_names[s],
-                  static_cast<std::uintmax_t>(split.documents), static_cast<std::uintmax_t>(split.bytes),
+      std::printf("%-16s %-6s %12ju %14ju %12ju %14ju %12.2f %9ju %9ju\n", domain.name.c_str(),
+                  split_names[s], static_cast<std::uintmax_t>(split.documents),
+                  static_cast<std::uintmax_t>(split.bytes), static_cast<std::uintmax_t>(split.sequences),
                   static_cast<std::uintmax_t>(split.tokens), split.bytes_per_token(),
                   static_cast<std::uintmax_t>(split.unknown_tokens),
                   static_cast<std::uintmax_t>(split.shared_documents));

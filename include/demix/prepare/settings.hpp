@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "demix/core/types.hpp"
+#include "demix/prepare/sequences.hpp"
 #include "demix/prepare/splits.hpp"
 
 namespace demix::prepare {
@@ -38,6 +39,7 @@ struct PrepareSettings {
   std::size_t vocabulary_size = 8192;                        // where trained: V, the reserved ids included
   std::uint64_t bpe_sample_bytes = std::uint64_t{32} << 20;  // where trained
   std::optional<std::string> document_prefix;                // none: docs/data.md has the rule
+  std::optional<SequenceUnit> sequence_unit;                 // none: the data-bin's, in a new one documents
 };
 
 }  // namespace demix::prepare

@@ -7,6 +7,7 @@
 #include "demix/core/stop_signal.hpp"
 #include "demix/prepare/decode.hpp"
 #include "demix/prepare/prepare.hpp"
+#include "demix/prepare/summary.hpp"
 #include "demix/program/prepare_options.hpp"
 #include "demix/program/run_program.hpp"
 
@@ -37,7 +38,8 @@ inline int run(int argc, char** argv) {
                             ? *settings.document_prefix
                             : prepare::document_prefix_of(data_bin, folder.filename().string());
     OutputFile out("/dev/stdout");
-    prepare::decode_split(*options.decode, text::Vocabulary(vocabulary_of(data_bin, settings)), prefix, out);
+    prepare::decode_split(*options.decode, text::Vocabulary(vocabulary_of(data_bin, settings)),
+                          prepare::sequence_unit_of(data_bin), prefix, out);
   } else {
     StopSignal stop("demix-prepare");
     stop.defer("what was begun is removed");

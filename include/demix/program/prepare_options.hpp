@@ -173,7 +173,8 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
     ("input-dir", po::value(&input_dir)->value_name("DIR"), "a folder in which every X.jsonl (or .ndjson, .gz) and every sub-folder is a domain")
     ("text-field", po::value(&s.text_field)->default_value(s.text_field)->value_name("NAME"), "field of the .jsonl objects that holds the text")
     ("output", po::value(&output)->value_name("DIR"), "the data-bin to write; domains are added when it exists")
-    ("decode", po::value(&decode)->value_name("PREFIX"), "print the documents of PREFIX.bin instead, for instance of data-bin/law/valid_law");
+    ("lines", po::bool_switch(), "end every line with </s>, not every document, as the original does: lines are stripped, and a newline is no token")
+    ("decode", po::value(&decode)->value_name("PREFIX"), "print the text of PREFIX.bin instead, for instance of data-bin/law/valid_law");
   vocabulary.add_options()
     ("vocab-size", whole(s.vocabulary_size, least_vocabulary, most_vocabulary)->default_value(s.vocabulary_size), "train a BPE of this many symbols on the inputs, the 4 reserved ones included")
     ("bpe-sample-bytes", count(s.bpe_sample_bytes, 1)->default_value(s.bpe_sample_bytes), "text to train it on, evenly over the domains")
@@ -182,7 +183,7 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
     ("dict", file(dict), "the dict.txt that numbers its symbols for the model (default: all, in order)")
     ("reuse-vocabulary", po::bool_switch(), "use the vocabulary of the data-bin --output, to add domains to it")
     ("document-prefix", po::value(&prefix)->value_name("TEXT"), "text before every document (default: '<|endoftext|> ' with a given "
-     "BPE, nothing with one trained here, and the data-bin's own where domains are added)");
+     "BPE or --lines, else nothing, and the data-bin's own where domains are added)");
   splits.add_options()
     ("valid-fraction", positive(s.splits.valid_fraction)->default_value(s.splits.valid_fraction, "0.02"), "of the words, for validation")
     ("test-fraction", positive(s.splits.test_fraction)->default_value(s.splits.test_fraction, "0.02"), "of the words, for test")
@@ -209,6 +210,7 @@ inline bool parse_prepare_options(int argc, char** argv, PrepareOptions& result)
       throw UsageError("--document-prefix: not UTF-8, in which summary.json keeps it");
     }
   }
+  if (values["lines"].as<bool>()) s.sequence_unit = prepare::SequenceUnit::line;
   detail::choose_vocabulary(values, s);
   if (values.count("decode")) {
     for (const auto& [name, value] : values) {
