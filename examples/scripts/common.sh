@@ -137,7 +137,8 @@ find_checkpoint() {
   ((${#found[@]} <= 1)) || complain "which checkpoint is '$1.pt'? $(printf "'%s' " "${found[@]}")"
   ((${#found[@]} == 1)) || complain "there is no checkpoint '$1' that '$1.pt' could stand for"
   checkpoint=${found[0]}
-  note "'$1.pt' is taken for '$checkpoint'"
+  if [[ $checkpoint != "${last_found:-}" ]]; then note "'$1.pt' is taken for '$checkpoint'"; fi
+  last_found=$checkpoint
 }
 
 # read_checkpoint CKPT: sets `checkpoint` to its folder, and `expert` to the name of the expert that CKPT chooses, if
