@@ -83,12 +83,13 @@ class WrongArguments(Case):
         return words[words.index(name) + 1]
 
     def test_every_script_has_help_that_says_one_process_or_needs_no_word(self):
-        for script in SCRIPTS.glob("*.sh"):
+        for script in SCRIPTS.rglob("*.sh"):
             if script.name == "common.sh":
                 continue
-            done = self.script(script.stem, "--help")
+            done = self.script(script.relative_to(SCRIPTS).with_suffix(""), "--help")
             self.assertEqual(done.returncode, 0)
-            self.assertTrue(done.stdout.startswith(f"Usage: {script.name} "), done.stdout)
+            usage = "eval_lm_single.sh" if script.name == "eval_lm.sh" else script.name
+            self.assertTrue(done.stdout.startswith(f"Usage: {usage} "), done.stdout)
             self.assertTrue(os.access(script, os.X_OK))
             for words in ("DEMIX_BIN", "What differs from the original:", "OPTION...", "DEMIX_", "_OPTIONS"):
                 self.assertIn(words, done.stdout)
@@ -208,6 +209,28 @@ class WrongArguments(Case):
             words = self.called(script, self.data, self.checkpoint, "law", "law", "o", "estimate", "--", "--top-k", "1",
                                 DEMIX_MIX_OPTIONS="--batch-size 5 --top-k 2")
             self.assertEqual((self.option(words, "--batch-size"), self.option(words, "--top-k")), ("5", "1"))
+
+    def test_the_tutorials_scripts(self):
+        self.add_domains("1b_test", "ag_news", "amazon", "chemprot", "citation_intent", "hp-news", "imdb", "legal_contracts")
+        good = ["8", "1", "transformer_lm_gpt3_small", "demix", self.data, "out", "a"]
+        words = self.called("tutorial/train", *good, "--", "--max-update", "9")
+        self.assertEqual(len(self.option(words, "--train-domains").split(",")), 8)
+        self.assertEqual((self.option(words, "--tokens-per-sample"), self.option(words, "--max-update")), ("128", "9"))
+        for checkpoint, updates in ((f"{self.checkpoint}-rank-0.pt", "1000"),
+                                    (self.add_checkpoint("dense", experiment="dense"), "750")):
+            words = self.called("tutorial/dapt", self.data, "news", checkpoint, "feedforward", "out", "s")
+            self.assertEqual((self.option(words, "--max-update"), self.option(words, "--save-interval-updates")), (updates, "200"))
+            self.assertEqual((self.option(words, "--lr"), self.option(words, "--batch-size")), ("5e-5", "16"))
+        mix = ["tutorial/mix_eval_lm", "8", self.data, self.checkpoint, "law", "o"]
+        for ensemble in ("cached_prior", "simple_average"):
+            words = self.called(*mix, "eval", "0.1,0.9", ensemble)
+            self.assertEqual(self.option(words, "--ensemble"), ensemble)
+            self.assertEqual("--prior" in words, ensemble == "cached_prior")
+        self.assertNotIn("--ensemble", self.called(*mix, "eval", "0.1,0.9"))
+        self.assertEqual(self.option(self.called(*mix, "estimate"), "--max-batches"), "101")
+        self.refused("ENSEMBLE is for eval", *mix, "estimate", "", "uniform_prior")
+        self.refused("eval needs PRIOR", *mix, "eval")
+        self.refused("NUM_GPUS: 'x' is not", mix[0], "x", *mix[2:], "estimate")
 
     def test_options_behind_the_dashes_replace_the_recipes(self):
         words = self.called(
