@@ -138,7 +138,8 @@ class OriginalReadme(ReadmeTest):
             export MODEL_NAME=demix_32_GPUs_transformer_lm_gpt3_small_test POSTERIOR_OUTPUT=posterior.jsonl
             bash scripts/mix_experts.sh $DATA_PATH $MODEL_NAME $DOMAIN $DOMAIN $POSTERIOR_OUTPUT estimate
             # "copying the value of the last line in that file"
-            posterior=$(tail -n 1 $POSTERIOR_OUTPUT | python3 -c 'import json, sys; print(json.load(sys.stdin)["exp_avg_posterior"])')
+            last='import json, sys; print(json.load(sys.stdin)["exp_avg_posterior"])'
+            posterior=$(tail -n 1 $POSTERIOR_OUTPUT | python3 -c "$last")
             [[ $posterior == "["*", "*"]" ]]
             bash scripts/mix_experts.sh $DATA_PATH $MODEL_NAME $DOMAIN $DOMAIN eval.jsonl eval "$posterior"
 
@@ -197,7 +198,11 @@ class OriginalTutorial(ReadmeTest):
             bash tutorial/eval_lm.sh $DATA_BIN $PATH_TO_CHECKPOINT $OUTPUT_PATH $SPLIT $DOMAIN
 
             export DATA_BIN=${DATA_DIR}/data-bin DEV_POSTERIOR_OUTPUT=dev_posteriors.jsonl NUM_EVALUATION_GPUS=8
-            experts() { local each="" rank; for rank in $(seq 0 $1); do each+=:${SERIALIZATION_DIR}/checkpoint_last-rank-$rank.pt; done; echo ${each#:}; }
+            experts() {
+              local each="" rank
+              for rank in $(seq 0 $1); do each+=:${SERIALIZATION_DIR}/checkpoint_last-rank-$rank.pt; done
+              echo ${each#:}
+            }
             bash tutorial/mix_eval_lm.sh $NUM_EVALUATION_GPUS $DATA_BIN $(experts 7) $DOMAIN $DEV_POSTERIOR_OUTPUT estimate
             export POSTERIOR=$(tail -n 1 $DEV_POSTERIOR_OUTPUT | jq -rc '.exp_avg_posterior | join(",")')
             cp $DEV_POSTERIOR_OUTPUT estimate.jsonl

@@ -138,7 +138,7 @@ class WrongArguments(Case):
         self.refused("NUM_GPUS: '0' is not", "run_all", *but(0, "0"))
         self.refused("PORT: 'x' is not", "run_all", *but(1, "x"))
         for experiment in ("switch", "gshard", "switch_top1"):
-            self.refused(f"'{experiment}': no program of demix trains a model that routes tokens", "run_all", *but(3, experiment))
+            self.refused(f"'{experiment}': no program of demix trains", "run_all", *but(3, experiment))
         self.refused("'sparse' is none of", "run_all", *but(3, "sparse"))
         self.refused("is not a folder", "run_all", *but(4, "nowhere"))
         self.refused("has no domain", "run_all", *but(4, self.bin))
@@ -167,7 +167,7 @@ class WrongArguments(Case):
     def test_the_papers_domains_where_all_are_there_else_all(self):
         good = ["8", "1", "transformer_lm", "dense", self.data, "out", "a"]
         self.add_domains("1b", "cs", "legal", "med", "reddit", "anonymized_openwebtext", "anonymized_realnews")
-        message = "2 x 8 sequences of a batch cannot be shared out evenly among 9 domains; choose the domains with -- --train-domains"
+        message = "2 x 8 sequences of a batch cannot be shared out evenly among 9 domains; choose the domains with -- --train"
         self.refused(message, "run_all", *good)
         words = self.called("run_all", *good, "--", "--batch-size=3")
         self.assertEqual(len(self.option(words, "--train-domains").split(",")), 9)
@@ -219,7 +219,8 @@ class WrongArguments(Case):
         for checkpoint, updates in ((f"{self.checkpoint}-rank-0.pt", "1000"),
                                     (self.add_checkpoint("dense", experiment="dense"), "750")):
             words = self.called("tutorial/dapt", self.data, "news", checkpoint, "feedforward", "out", "s")
-            self.assertEqual((self.option(words, "--max-update"), self.option(words, "--save-interval-updates")), (updates, "200"))
+            self.assertEqual(self.option(words, "--max-update"), updates)
+            self.assertEqual(self.option(words, "--save-interval-updates"), "200")
             self.assertEqual((self.option(words, "--lr"), self.option(words, "--batch-size")), ("5e-5", "16"))
         mix = ["tutorial/mix_eval_lm", "8", self.data, self.checkpoint, "law", "o"]
         for ensemble in ("cached_prior", "simple_average"):
