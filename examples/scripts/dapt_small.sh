@@ -5,9 +5,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 usage="Usage: dapt_small.sh DATA DOMAIN CKPT feedforward|full OUT [SUFFIX] [-- OPTION...]
 
-Trains CKPT on DOMAIN of DATA for 100 updates of 16 x 8 sequences, with learning rate 5e-5: feedforward, the
-feed-forward layers only (of a demix model: a new expert, the old ones stay); full, all parameters. The run goes to
-the folder OUT; of a demix model, OUT/joined has the old experts and the new one.
+Trains CKPT on DOMAIN of DATA for 100 updates of 16 x 8 sequences, with learning rate 5e-5 and without dropout:
+feedforward, the feed-forward layers only (of a demix model: a new expert, the old ones stay); full, all parameters.
+The run goes to the folder OUT; of a demix model, OUT/joined has the old experts and the new one.
 
   DATA       the data-bin of the new domain, with the vocabulary of the model
   DOMAIN     the new domain
@@ -29,7 +29,7 @@ read_checkpoint "${arguments[2]}"
 choice=()
 if [[ -n $expert ]]; then choice+=(--from "$expert"); fi
 
-choose_defaults --batch-size 16 --update-freq 8 --lr 5e-5 --max-update 100 --validate-interval-updates 0 \
-  --save-interval-updates 0 --log-interval 50
+choose_defaults --batch-size 16 --update-freq 8 --lr 5e-5 --dropout 0 --max-update 100 \
+  --validate-interval-updates 0 --save-interval-updates 0 --log-interval 50
 run demix-adapt "${arguments[0]}" "$checkpoint" --domain "${arguments[1]}" --mode "$mode" \
   --save-dir "${arguments[4]}" "${defaults[@]}" "${choice[@]}" "${options[@]}"

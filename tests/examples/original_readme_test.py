@@ -178,7 +178,8 @@ class OriginalReadme(ReadmeTest):
         self.check_evaluation_with_the_last("posterior.jsonl", "eval.jsonl")
 
         self.directly("demix-adapt", self.folder / "new_example_domains/data-bin", demix, "--domain", "acl_papers", "--mode",
-                      "feedforward", "--from", self.domains[27 // 4], "--save-dir", "again", "--lr", "5e-5", *ADAPTATION.split())
+                      "feedforward", "--from", self.domains[27 // 4], "--save-dir", "again", "--lr", "5e-5", "--dropout", 0,
+                      *ADAPTATION.split())
         self.assert_same_files(self.folder / "adapted/joined", self.folder / "again/joined")
 
 
@@ -247,7 +248,7 @@ class OriginalTutorial(ReadmeTest):
                                    (self.folder / "acl_papers_dense_dapt", dense / "checkpoint_last", ["full"])):
             again = self.folder / f"again-{out.name}"
             self.directly("demix-adapt", new, base, "--domain", "acl_papers", "--save-dir", again, "--lr", "5e-5",
-                          *ADAPTATION.split(), "--mode", *options)
+                          "--dropout", 0, *ADAPTATION.split(), "--mode", *options)
             self.assert_same_files(out / "checkpoint_last", again / "checkpoint_last")
         seven = self.domains[:7]
         self.check_mixture("acl_papers_posterior.jsonl", new, demix, "acl_papers", *estimate, "--experts",

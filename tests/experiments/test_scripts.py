@@ -408,7 +408,7 @@ class WrongArguments(Case):
         self.assertEqual(
             self.called("dapt_small", self.data, "news", f"{self.checkpoint}/experts/law.h5", "feedforward", "out", "s"),
             f"demix-adapt {self.data} {self.checkpoint} --domain news --mode feedforward --save-dir out --batch-size 16 "
-            "--update-freq 8 --lr 5e-5 --max-update 100 --validate-interval-updates 0 --save-interval-updates 0 "
+            "--update-freq 8 --lr 5e-5 --dropout 0 --max-update 100 --validate-interval-updates 0 --save-interval-updates 0 "
             "--log-interval 50 --from law".split(),
         )
         self.refused("neither feedforward nor full", "dapt_small", self.data, "news", self.checkpoint, "half", "out")
