@@ -82,6 +82,29 @@ class Mixing(MixTest):
             self.assertAlmostEqual(by_file["results"][0]["loss"], by_text["results"][0]["loss"], places=12)
             self.assertAlmostEqual(by_file["results"][0]["perplexity"], math.exp(by_file["results"][0]["loss"]))
 
+    def test_a_cached_prior_is_its_own_average_as_in_the_original(self):
+        """In the files; the table shows the moving average of the posteriors."""
+        lines = self.folder / "eval.jsonl"
+        result = self.mix("--ensemble", "cached_prior,uniform_prior", "--prior", "[2, 3, 5]", "--output", lines,
+                          "--batch-size", 2)
+        cached, uniform = ([line for line in map(json.loads, lines.read_text().splitlines()) if line["ensemble"] == name]
+                           for name in ("cached_prior", "uniform_prior"))
+        self.assertGreater(len(cached), 2)
+        for line in cached:
+            self.assertEqual(line["exp_avg_posterior"], [0.2, 0.3, 0.5])
+            self.assertNotEqual(line["posterior"], line["exp_avg_posterior"])
+        average = uniform[0]["posterior"]
+        for line in uniform[1:]:
+            average = [0.3 * p + 0.7 * a for p, a in zip(line["posterior"], average)]
+            for found, expected in zip(line["exp_avg_posterior"], average):
+                self.assertAlmostEqual(found, expected, places=12)
+        self.assertEqual(result["results"][0]["exp_avg_posterior"], [0.2, 0.3, 0.5])
+        average = cached[0]["posterior"]
+        for line in cached[1:]:
+            average = [0.3 * p + 0.7 * a for p, a in zip(line["posterior"], average)]
+        for expert, p in zip(EXPERTS, average):
+            self.assertRegex(self.output, rf"(?m)^{expert} +{p:.6f} ")
+
     def test_the_last_line_has_the_perplexity_of_the_whole_split(self):
         lines = self.folder / "eval.jsonl"
         result = self.mix("--ensemble", "simple_average,uniform_prior,updating_prior", "--posterior",

@@ -112,7 +112,7 @@ class StartingFromCheckpoints(programs.ProgramTest):
         self.assertEqual(files_of(self.folder / "a" / "checkpoint_3"), files_of(self.folder / "b" / "checkpoint_3"))
         self.assert_fails(self.train("c", "--finetune-from-model", last, "--reset-optimizer"), 2, "--finetune-from-model")
         self.assert_fails(self.train("c", "--reset-optimizer"), 2, "--restore-file")
-        self.assert_fails(self.train("c", "--finetune-from-model", last, "--d-model", 16), 1, "C=32", "C=16")
+        self.assert_fails(self.train("c", "--finetune-from-model", last, "--d-model", 16), 1, "d-model=32", "d-model=16")
         self.assert_fails(self.train("c", "--finetune-from-model", last, experiment="dense"), 1, "with experts")
         self.assert_fails(self.train("c", "--finetune-from-model", self.folder / "none"), 1, "none")
 

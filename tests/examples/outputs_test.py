@@ -110,8 +110,10 @@ class OutputFiles(OutputsTest):
     def writing(self):
         """Commands that write, with what they write."""
         place = self.folder / "out"
+        longer = f"{self.checkpoint}{'/.' * 100}"  # which the lines repeat
         return {
             "eval --json": (["demix-eval", self.data, self.checkpoint, "--json", place], place),
+            "eval --output": (["demix-eval", self.data, longer, "--output", place], place),
             "mix --json": ([*self.mix, "--json", place], place),
             "mix --output": ([*self.mix, "--batch-size", 1, "--output", place], place),
             "mix --plot": ([*self.mix, "--plot", f"{place}.svg"], place.with_suffix(".svg")),
@@ -225,6 +227,22 @@ class OutputFiles(OutputsTest):
         self.assertEqual(len(table.splitlines()), 5)
         self.assertEqual(len(json.loads(brace + text)["results"]), 3)
         self.assertEqual(self.leftovers(), [])
+
+    def test_the_lines_of_demix_eval(self):
+        """As in the original's files: an object per domain, three fields; the numbers are those of --json."""
+        lines, result = self.folder / "lines.jsonl", self.folder / "result.json"
+        evaluation = ["demix-eval", self.data, self.checkpoint, "--split", "valid", "--output", lines, "--json", result]
+        for options, expert_of in (([], lambda domain: domain), (["--expert", "gamma"], lambda _: "gamma")):
+            done = run(*evaluation, *options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            rows = json.loads(result.read_text())["results"]
+            self.assertEqual([row["domain"] for row in rows], ["alpha", "beta", "gamma"])
+            expected = [{"model": f"{self.checkpoint}/experts/{expert_of(row['domain'])}.h5",
+                         "dataset": f"valid_{row['domain']}", "ppl": row["perplexity"]} for row in rows]
+            self.assertEqual([json.loads(line) for line in lines.read_text().splitlines()], expected)
+        done = run(*evaluation[:-1], lines)
+        self.assert_fails(done, 1, "--json", "is being written already")
+        self.assertEqual(len(lines.read_text().splitlines()), 3)
 
     def test_all_domains_are_looked_for_before_the_work(self):
         for path in (self.data / "gamma").glob("test*"):

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "demix/checkpoint/metadata.hpp"
 #include "demix/core/json_text.hpp"
 #include "demix/core/output_file.hpp"
 #include "demix/core/standard_streams.hpp"
@@ -22,7 +24,7 @@ namespace demix::program {
 namespace eval_detail {
 
 struct EvalOptions {
-  std::string data, checkpoint, split = "test", domain, expert, domain_token, json;
+  std::string data, checkpoint, split = "test", domain, expert, domain_token, output, json;
   std::size_t batch_size = 0, max_batches = 0;
   int threads = 0;
 };
@@ -98,6 +100,22 @@ inline nlohmann::ordered_json evaluate(const LoadedModel& loaded, const EvalOpti
   return result;
 }
 
+/// What --output has of a result: a line per domain, in the original system's words. The model is the
+/// checkpoint, or the file of the expert that scored.
+inline std::string lines_of(const nlohmann::ordered_json& result) {
+  std::string lines;
+  for (const auto& row : result["results"]) {
+    std::filesystem::path model = result["checkpoint"].get<std::string>();
+    if (row.contains("expert")) model = checkpoint::expert_file(model, row["expert"].get<std::string>());
+    const nlohmann::ordered_json line{
+        {"model", model.string()},
+        {"dataset", concat(result["split"].get<std::string>(), "_", row["domain"].get<std::string>())},
+        {"ppl", row["perplexity"]}};
+    lines += json_text(line) + "\n";
+  }
+  return lines;
+}
+
 /// Throws UsageError. Returns false after printing --help.
 inline bool parse_options(int argc, char** argv, EvalOptions& options) {
   CommandLine line{"demix-eval DATA CHECKPOINT [options]",
@@ -115,6 +133,7 @@ inline bool parse_options(int argc, char** argv, EvalOptions& options) {
     ("domain-token", string(options.domain_token, "NAME"), "condition on this domain's token instead of the text's own")
     ("batch-size", count(options.batch_size, 1), "sequences per batch (default: about 2048 tokens)")
     ("max-batches", count(options.max_batches), "score the first N batches only; 0: all (default)")
+    ("output", string(options.output, "FILE"), "also write an object per domain (model, dataset, ppl) as JSON lines")
     ("json", string(options.json, "FILE"), "also write the result as JSON")
     ("threads", threads(options.threads), "processor threads (default: OMP_NUM_THREADS, or all)");
   // clang-format on
@@ -135,10 +154,15 @@ inline int evaluate(int argc, char** argv, const ModelList& models) {
     if (!eval_detail::parse_options(argc, argv, options)) return 0;
     StopSignal stop("demix-eval");
     stop.defer("this batch");
-    std::optional<OutputFile> json;
+    std::optional<OutputFile> output, json;
+    if (!options.output.empty()) output.emplace(options.output, "--output");
     if (!options.json.empty()) json.emplace(options.json, "--json");
     const auto result =
         eval_detail::evaluate(load_model(models, options.checkpoint, options.threads), options, stop);
+    if (output) {
+      output->write(eval_detail::lines_of(result));
+      output->commit();
+    }
     if (json) {
       json->write(json_text(result, 2) + "\n");
       json->commit();

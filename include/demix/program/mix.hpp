@@ -89,6 +89,12 @@ inline void print_table(const std::vector<eval::Mixture>& mixtures, const std::v
   }
 }
 
+/// What the outputs call exp_avg_posterior: the moving average, or a cached prior, which stays what it is, as
+/// the original system writes it.
+inline std::vector<double> average_or_cached(const eval::Mixture& mixture) {
+  return mixture.ensemble() == Ensemble::cached_prior ? mixture.prior() : mixture.average_posterior();
+}
+
 /// A line of --output.
 inline nlohmann::ordered_json line_of(const eval::Mixture& mixture, std::size_t batch,
                                       const std::vector<std::string>& experts) {
@@ -98,7 +104,7 @@ inline nlohmann::ordered_json line_of(const eval::Mixture& mixture, std::size_t 
           {"experts", experts},
           {"ppl", eval::perplexity_json(mixture.perplexity())},
           {"posterior", mixture.batch_posteriors().back()},
-          {"exp_avg_posterior", mixture.average_posterior()}};
+          {"exp_avg_posterior", average_or_cached(mixture)}};
 }
 
 inline nlohmann::ordered_json result_of(const std::vector<eval::Mixture>& mixtures,
@@ -110,7 +116,7 @@ inline nlohmann::ordered_json result_of(const std::vector<eval::Mixture>& mixtur
                        {"perplexity", eval::perplexity_json(m.perplexity())},
                        {"loss", m.loss()},
                        {"posterior", m.batch_posteriors().back()},
-                       {"exp_avg_posterior", m.average_posterior()}});
+                       {"exp_avg_posterior", average_or_cached(m)}});
   for (std::size_t j = 0; j < experts.size(); ++j)
     if (std::isfinite(singles.loss(j)))
       single.push_back({{"expert", experts[j]},
@@ -221,7 +227,7 @@ inline bool parse_options(int argc, char** argv, MixOptions& options, MixOutputs
     ("first-segment", count(options.first_segment, 1), "tokens of the first segment (default: an eighth of a sequence)")
     ("batch-size", count(options.batch_size, 1), "sequences per batch (default: about 2048 tokens)")
     ("max-batches", count(options.max_batches), "score the first N batches only; 0: all")
-    ("output", string(options.output, "FILE"), "write an object per batch (ppl, posterior, exp_avg_posterior) as JSON lines; until the end to .FILE.partial beside it")
+    ("output", string(options.output, "FILE"), "write an object per batch (ppl, posterior, exp_avg_posterior: the posterior's moving average, or with cached_prior that prior) as JSON lines; until the end to .FILE.partial beside it")
     ("json", string(options.json, "FILE"), "also write the final result as JSON")
     ("plot", string(options.plot, "FILE"), "draw the posterior over positions and batches, .svg or .png (needs gnuplot)")
     ("threads", threads(options.threads), "processor threads (default: OMP_NUM_THREADS, or all)");

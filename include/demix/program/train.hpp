@@ -38,7 +38,7 @@ inline void complete(const ModelTraits& type, TrainOptions& options) {
   for (const auto& domain : options.settings.validation.domains)
     if (!find_domain(options.domains, domain))
       throw UsageError(concat(
-          "--eval-domains: '", domain,
+          "--eval-domains or --valid-subset: '", domain,
           "' is not trained on, so the model has nothing to score it with; demix-mix scores text of other "
           "domains"));
   for (const auto& domain : options.domains)
