@@ -48,12 +48,20 @@ class AdaptTest(programs.ProgramTest):
 
 
 class Adapting(AdaptTest):
+    def test_it_may_have_another_dropout(self):
+        base, run_dir = self.base("demix"), self.folder / "run"
+        self.adapted(base, run_dir, "feedforward", "--from", "beta", "--dropout", 0)
+        done = self.adapt(base, run_dir, "feedforward", "--from", "beta")
+        self.assert_fails(done, 1, "architecture", "dropout=0\n", "dropout=0.1\n")
+        self.assertEqual(sorted(r["domain"] for r in evaluate(self.data, run_dir / "joined")["results"]), ["alpha", "beta", "gamma"])
+
     def test_a_new_expert_joins_the_old_ones_which_stay_as_they_are(self):
         base, run_dir = self.base("demix"), self.folder / "run"
         before = {d: evaluate(self.data, base, "--domain", d)["results"][0]["perplexity"] for d in ("alpha", "beta")}
         files = files_of(base)
         start = evaluate(self.data, base, "--domain", "gamma", "--expert", "beta", "--split", "valid")["results"][0]["perplexity"]
-        self.adapted(base, run_dir, "feedforward", "--from", "beta", "--validate-interval-updates", 10)
+        self.adapted(base, run_dir, "feedforward", "--from", "beta", "--validate-interval-updates", 10,
+                     "--save-interval-updates", 20)
         self.assertEqual(files_of(base), files)
         joined = files_of(run_dir / "joined")
         self.assertEqual(sorted(joined), ["experts/alpha.h5", "experts/beta.h5", "experts/gamma.h5", "model.h5"])
@@ -212,7 +220,7 @@ class AdaptingWrongly(AdaptTest):
             (["--domain", "delta"], 1, ["delta", "gamma"]),
             (["--domain", "../gamma"], 2, ["../gamma"]),
             (["--arch", "transformer_lm"], 2, ["arch"]),
-            (["--dropout", "0.1"], 2, ["dropout"]),
+            (["--dropout", "1"], 2, ["--dropout"]),
             (["--lr", "0"], 2, ["--lr"]),
             (["--max-update", "0"], 2, ["--max-update"]),
             (["--warmup-updates", "5", "--max-update", "5"], 2, ["--warmup-updates"]),

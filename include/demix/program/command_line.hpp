@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <cerrno>
 #include <concepts>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <iostream>
@@ -161,7 +163,9 @@ struct CommandLine {
                                                                                            "print this text");
     const auto words = read_words(argc, argv);
     if (std::any_of(words.begin(), words.end(), [](const Given& word) { return word.name == "help"; })) {
+      errno = 0;
       print_help(std::cout);
+      require(std::cout.flush().good(), "cannot write to the standard output: ", std::strerror(errno));
       return false;
     }
     store(words, values);

@@ -111,7 +111,7 @@ class Trainer {
   }
 
   void validate_now(const std::function<void()>& poll) {
-    const auto found = validate(model_, data_, placement_, ranks_, settings_.validation, poll);
+    const Validation found = validation(poll);
     if (!std::isfinite(found.average))
       fail_not_finite("the average validation perplexity (" + RunLog::line(run_.step, found) + ")");
     ++run_.validations_without_best;
@@ -121,6 +121,15 @@ class Trainer {
     }
     run_.validation_due = false;
     log_.validated(run_, found);
+  }
+
+  Validation validation(const std::function<void()>& poll) {
+    try {
+      return validate(model_, data_, placement_, ranks_, settings_.validation, poll);
+    } catch (const Error& error) {
+      throw Error(concat("update ", run_.step, ": validation: ", error.what(),
+                         "; the last good checkpoint is ", folder_.last_good()));
+    }
   }
 
   void save() {
