@@ -18,7 +18,8 @@ struct RunState {
   std::uint64_t step = 0;    // updates done
   std::uint64_t tokens = 0;  // seen in them
   Best best;
-  bool validation_due = false;  // of the last update
+  bool validation_due = false;     // of the last update
+  std::uint64_t warmup_ahead = 0;  // of optim::PolynomialDecay
 };
 
 /// As a checkpoint keeps it; the step is the checkpoint's own.
@@ -26,7 +27,8 @@ inline nlohmann::json to_json(const RunState& state) {
   return {{"tokens", state.tokens},
           {"best_average_perplexity", state.best.step ? state.best.average : 0},
           {"best_step", state.best.step},
-          {"validation_due", state.validation_due}};
+          {"validation_due", state.validation_due},
+          {"warmup_ahead", state.warmup_ahead}};
 }
 
 inline RunState run_state_of(const nlohmann::json& json, std::uint64_t step) {
@@ -36,6 +38,7 @@ inline RunState run_state_of(const nlohmann::json& json, std::uint64_t step) {
   state.best.step = json.at("best_step");
   if (state.best.step > 0) state.best.average = json.at("best_average_perplexity");
   state.validation_due = json.value("validation_due", false);
+  state.warmup_ahead = json.value("warmup_ahead", std::uint64_t{1});  // an older demix recorded none
   return state;
 }
 

@@ -39,7 +39,6 @@ class Trainer {
         settings_(settings),
         placement_(placement),
         batcher_(data.train, texts(data, placement), settings.sampling, settings.batch_size, settings.seed),
-        schedule_{settings.learning_rate, settings.warmup_updates, settings.max_update},
         updates_(model, batcher_, std::move(comm), placement,
                  {settings.update_freq, settings.clip_norm, settings.seed}, optimizer,
                  adaptation ? adaptation->trained : optim::whole_regions(model.weights().master())),
@@ -51,6 +50,12 @@ class Trainer {
                                      adaptation ? adaptation->facts : nlohmann::json())},
                 model, updates_.state(), ranks_, placement),
         run_(folder_.resume()),
+        schedule_{settings.learning_rate,
+                  settings.warmup_updates,
+                  settings.total_num_update.value_or(settings.max_update),
+                  settings.end_learning_rate,
+                  settings.power,
+                  run_.warmup_ahead},
         log_(ranks_.together([&] { return ranks_.is_first() ? RunLog(run_, settings_) : RunLog(); })) {}
 
   std::uint64_t step() const { return run_.step; }
@@ -151,11 +156,11 @@ class Trainer {
   const Settings settings_;
   const comm::Placement placement_;
   const data::TrainBatcher batcher_;
-  const optim::PolynomialDecay schedule_;
   Updates<D, P, Comm, O> updates_;
   comm::Agreement<D, Comm>& ranks_;
   RunFolder<D, P, Comm, O> folder_;
   RunState run_;
+  const optim::PolynomialDecay schedule_;
   RunLog log_;
 };
 
