@@ -66,13 +66,13 @@ struct GatedFFN {
     /// The weights of gate and up stand back to back in the layout, so that one GEMM computes both.
     Layer(demix::ParameterLayout& layout, const std::string& name, const demix::ModelConfig& config)
         : d_ffn_(config.d_ffn), activation_(config.activation) {
-      const auto xavier = demix::Initializer::xavier_uniform();
       auto& region = layout.expert;
       region.align();
       gate_up_ = region.stacked_matrices({name + ".gate_proj.weight", name + ".up_proj.weight"}, d_ffn_,
-                                         config.d_model, xavier);
+                                         config.d_model, demix::Initializer::fan_in_uniform(config.d_model));
       region.align();
-      down_ = region.matrix(name + ".down_proj.weight", config.d_model, d_ffn_, xavier);
+      down_ = region.matrix(name + ".down_proj.weight", config.d_model, d_ffn_,
+                            demix::Initializer::fan_in_uniform(d_ffn_));
     }
 
     /// y [N, C] of x [N, C], each segment of rows through its expert; overwrites.

@@ -2,6 +2,7 @@
 
 #include <boost/mpl/list.hpp>
 
+#include "model/initial_values.hpp"
 #include "model/model_testing.hpp"
 
 using namespace demix;
@@ -59,6 +60,22 @@ BOOST_AUTO_TEST_CASE(an_expert_without_rows_gets_no_gradient) {
     const auto region = gradients.region(ExpertId{domain});
     BOOST_TEST(std::all_of(region.begin(), region.end(), is_zero) == (domain == 1));
   }
+}
+
+BOOST_AUTO_TEST_CASE(starts_as_linear_layers_do_and_experts_alike) {
+  device::Cpu cpu;
+  ModelConfig config = tiny_config();
+  config.d_model = 32;
+  config.d_ffn = 128;
+  const GatedModel<ops::Gelu> model(cpu, config, three_domains, Seed{3});
+  const auto& values = model.weights().master();
+  for (const auto& parameter : model.layout().expert.parameters()) {
+    const bool down = parameter.name.ends_with("down_proj.weight");
+    check_uniform(parameter.name, span_of(values, ExpertId{2}, parameter),
+                  1 / std::sqrt(down ? 128.0 : 32.0));
+  }
+  const auto one = values.region(ExpertId{0}), other = values.region(ExpertId{1});
+  BOOST_TEST(std::equal(one.begin(), one.end(), other.begin()));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

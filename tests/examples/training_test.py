@@ -256,7 +256,7 @@ class Divergence(programs.ProgramTest):
     def test_a_loss_that_is_not_finite_names_update_and_domain_and_keeps_the_checkpoint(self):
         save_dir = self.folder / "run"
         done = train("dense", self.data, save_dir, "--max-update", 60, "--save-interval-updates", 1, "--lr", "1e20",
-                     "--warmup-updates", 0, "--clip-norm", 0, "--validate-interval-updates", 0)
+                     "--warmup-updates", 1, "--clip-norm", 0, "--validate-interval-updates", 0)
         self.assert_fails(done, 1, "update ", "is not finite", "last good checkpoint")
         self.assertRegex(done.stderr, "domain '(alpha|beta|gamma)'|shared parameters")
         self.assertTrue((save_dir / "checkpoint_last" / "model.h5").exists())

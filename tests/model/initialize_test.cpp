@@ -1,5 +1,6 @@
 #include "demix/model/initialize.hpp"
 
+#include "model/initial_values.hpp"
 #include "model/model_testing.hpp"
 
 using namespace demix;
@@ -9,48 +10,54 @@ namespace {
 
 using Demix = DEMixModel<device::Cpu, Fp32, ops::Relu>;
 
-std::pair<double, double> mean_and_deviation(std::span<const float> values) {
-  double sum = 0, squares = 0;
-  for (const float v : values) sum += v, squares += static_cast<double>(v) * v;
-  const double n = static_cast<double>(values.size()), mean = sum / n;
-  return {mean, std::sqrt(squares / n - mean * mean)};
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(initialize_parameters)
 
+// fairseq's, for a decoder with C = 64, F = 256: weights and biases of linear layers start as PyTorch's do,
+// but for attention's weights, which are Xavier's (gain 1 / sqrt(2) for q, k, v), and its output's bias.
 BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
   device::Cpu cpu;
   ModelConfig config = tiny_config(Positions::learned, false);
   config.d_model = 64;
-  config.d_ffn = 96;
+  config.d_ffn = 256;
   config.vocabulary = 1000;
+  config.tokens_per_sample = 50;
   const Demix model(cpu, config, three_domains, Seed{1});
   const auto& values = model.weights().master();
-
-  const auto tokens = find(model, values, "decoder.embed_tokens.weight");
-  for (std::size_t c = 0; c < 64; ++c) BOOST_TEST(tokens[pad_token * 64 + c] == 0.0f);
-  const auto [mean, deviation] = mean_and_deviation(tokens.subspan(2 * 64));
-  BOOST_TEST(std::fabs(mean) < 0.002);
-  BOOST_TEST(deviation == 0.125, boost::test_tools::tolerance(0.02));
-
-  const std::string layer = "decoder.layers.1.";
-  const auto check_uniform = [](std::span<const float> w, double bound) {
-    const auto [low, high] = std::minmax_element(w.begin(), w.end());
-    BOOST_TEST(static_cast<double>(*high) <= bound);
-    BOOST_TEST(static_cast<double>(*low) >= -bound);
-    BOOST_TEST(mean_and_deviation(w).second == bound / std::sqrt(3.0), boost::test_tools::tolerance(0.05));
+  std::size_t seen = 0;
+  const auto named = [&](const std::string& name, RegionId r = RegionId::shared()) {
+    ++seen;
+    return find(model, values, name, r);
   };
-  check_uniform(find(model, values, layer + "self_attn.q_proj.weight"), std::sqrt(0.5 * 6 / 128.0));
-  check_uniform(find(model, values, layer + "self_attn.v_proj.weight"), std::sqrt(0.5 * 6 / 128.0));
-  check_uniform(find(model, values, layer + "self_attn.out_proj.weight"), std::sqrt(6 / 128.0));
-  check_uniform(find(model, values, layer + "fc1.weight", ExpertId{1}), std::sqrt(6 / 160.0));
-  check_uniform(find(model, values, layer + "fc2.weight", ExpertId{2}), std::sqrt(6 / 160.0));
-  for (const char* bias : {"self_attn.q_proj.bias", "self_attn.out_proj.bias", "final_layer_norm.bias"})
-    for (const float b : find(model, values, layer + bias)) BOOST_TEST(b == 0.0f);
-  for (const char* gain : {"decoder.layer_norm.weight", "decoder.layers.0.self_attn_layer_norm.weight"})
-    for (const float g : find(model, values, gain)) BOOST_TEST(g == 1.0f);
+
+  for (const std::string name : {"decoder.embed_tokens.weight", "decoder.embed_positions.weight"}) {
+    const auto table = named(name);
+    check_constant(name + " of padding", table.subspan(pad_token * 64, 64), 0);
+    check_moments(name, table.subspan((pad_token + 1) * 64), 0.125, 3);
+    check_moments(name + " of token 0", table.first(64), 0.125, 3);
+  }
+  check_moments("output", named("decoder.output_projection.weight"), 0.125, 3);
+  check_constant("final norm", named("decoder.layer_norm.weight"), 1);
+  check_constant("final norm", named("decoder.layer_norm.bias"), 0);
+  for (const std::string layer : {"decoder.layers.0.", "decoder.layers.1."}) {
+    for (const std::string part : {"q_proj", "k_proj", "v_proj"}) {
+      const auto name = layer + "self_attn." + part;
+      check_uniform(name, named(name + ".weight"), std::sqrt(0.5 * 6 / 128));
+      check_uniform(name + ".bias", named(name + ".bias"), 1 / std::sqrt(64.0));
+    }
+    check_uniform("out_proj", named(layer + "self_attn.out_proj.weight"), std::sqrt(6 / 128.0));
+    check_constant("out_proj", named(layer + "self_attn.out_proj.bias"), 0);
+    for (const char* norm : {"self_attn_layer_norm", "final_layer_norm"}) {
+      check_constant(norm, named(layer + norm + ".weight"), 1);
+      check_constant(norm, named(layer + norm + ".bias"), 0);
+    }
+    check_uniform("fc1", named(layer + "fc1.weight", ExpertId{1}), 1 / std::sqrt(64.0));
+    check_uniform("fc1.bias", named(layer + "fc1.bias", ExpertId{1}), 1 / std::sqrt(64.0));
+    check_uniform("fc2", named(layer + "fc2.weight", ExpertId{2}), 1 / std::sqrt(256.0));
+    check_uniform("fc2.bias", named(layer + "fc2.bias", ExpertId{2}), 1 / std::sqrt(256.0));
+  }
+  BOOST_TEST(seen == model.layout().shared.parameters().size() + model.layout().expert.parameters().size());
 }
 
 BOOST_AUTO_TEST_CASE(experts_start_alike_and_like_a_dense_model) {

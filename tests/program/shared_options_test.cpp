@@ -50,6 +50,9 @@ BOOST_AUTO_TEST_CASE(what_is_not_given_is_the_recipe_or_the_default) {
   BOOST_TEST(s.save_dir == "runs/a");
   BOOST_TEST(s.max_update == 1000u);
   BOOST_TEST(s.warmup_updates == 80u);
+  BOOST_TEST(!s.total_num_update.has_value());
+  BOOST_TEST(s.end_learning_rate == 0.0);
+  BOOST_TEST(s.power == 1.0);
   BOOST_TEST(s.validate_interval == 50u);
   BOOST_TEST(s.save_interval == 70u);
   BOOST_TEST(s.adam.beta1 == 0.9);
@@ -77,6 +80,12 @@ BOOST_AUTO_TEST_CASE(every_option_reaches_its_setting) {
                        "6",
                        "--max-update",
                        "70",
+                       "--total-num-update",
+                       "90",
+                       "--end-learning-rate",
+                       "0.0625",
+                       "--power",
+                       "2.5",
                        "--update-freq",
                        "8",
                        "--clip-norm",
@@ -108,6 +117,9 @@ BOOST_AUTO_TEST_CASE(every_option_reaches_its_setting) {
   BOOST_TEST(s.learning_rate == 0.25);
   BOOST_TEST(s.warmup_updates == 6u);
   BOOST_TEST(s.max_update == 70u);
+  BOOST_TEST(s.total_num_update.value() == 90u);
+  BOOST_TEST(s.end_learning_rate == 0.0625);
+  BOOST_TEST(s.power == 2.5);
   BOOST_TEST(s.update_freq == 8u);
   BOOST_TEST(s.clip_norm == 0.0);
   BOOST_TEST(s.adam.beta1 == 0.5);
@@ -143,6 +155,24 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_is_refused_with_the_options_name) {
   BOOST_TEST(refusal({"--max-update", "4000000000000000000"}).find("--max-update times --update-freq") !=
              std::string::npos);
   BOOST_TEST(refusal({"--adam-betas", "(0.9, 1)"}).find("--adam-betas") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_decay_that_cannot_be_is_refused) {
+  BOOST_TEST(refusal({"--max-update", "50", "--total-num-update", "40", "--end-learning-rate", "1e-5",
+                      "--warmup-updates", "40"}) == "--warmup-updates 40 is not below --total-num-update 40");
+  BOOST_TEST(refusal({"--max-update", "50", "--total-num-update", "41", "--end-learning-rate", "1e-5",
+                      "--warmup-updates", "40"}) == "none");
+  BOOST_TEST(refusal({"--max-update", "50", "--total-num-update", "100", "--warmup-updates", "60"}) ==
+             "none");
+  BOOST_TEST(refusal({"--end-learning-rate", "0.001"}) == "--end-learning-rate 0.001 is above --lr 0.0005");
+  BOOST_TEST(refusal({"--end-learning-rate", "0.001", "--lr", "0.001"}) == "none");
+  BOOST_TEST(refusal({"--max-update", "50", "--total-num-update", "49"}).find("would change nothing") !=
+             std::string::npos);
+  BOOST_TEST(refusal({"--max-update", "50", "--total-num-update", "50"}) == "none");
+  for (const char* text : {"-1", "nan", "inf", "1e999", "x", ""})
+    for (const char* option : {"--total-num-update", "--end-learning-rate", "--power"})
+      BOOST_CHECK_THROW(read({std::string(option) + "=" + text}), std::exception);
+  BOOST_CHECK_THROW(read({"--total-num-update", "0"}), std::exception);
 }
 
 BOOST_AUTO_TEST_CASE(the_help_has_the_defaults_of_the_program) {

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Records what PyTorch computes for tiny models: losses, gradients and two optimizer updates.
+"""Records what PyTorch computes for tiny models: losses, gradients, two optimizer updates, and a run of the recipe.
 
     /usr/bin/python3 tests/reference/record_reference.py tests/reference/reference.h5
 
@@ -16,6 +16,8 @@ shared ones first, then each expert's; `gradient` and `after` keep every STRIDE-
     norm           of that loss's gradient
     gradient       of that loss, before clipping
     after          parameters after two updates with the recipe's clipping and Adam on the same batch
+    recipe         [RUN, 3] of a run from the same initial values by fairseq's recipe, a batch of its own per update:
+                   loss before the update, norm of its gradient, learning rate
 """
 
 import sys
@@ -30,6 +32,7 @@ DOMAINS = 3
 PAD = 1
 STRIDE = 5
 UPDATES, LR, CLIP = 2, 5e-4, 0.1
+RUN, WARMUP, RUN_LR, END_LR, POWER = 30, 7, 5e-3, 1e-4, 1.5
 
 BALANCED = [(0, 0, 2), (1, 2, 4), (2, 4, 6)]
 EXPERIMENTS = {
@@ -132,6 +135,40 @@ def mean_loss(architecture, shared, ffns, source, target):
     return F.cross_entropy((x @ output.T).flatten(0, 1), target.flatten(), ignore_index=PAD)
 
 
+def fairseq_rate(done):
+    """The polynomial schedule's rate of the update before which `done` are done."""
+    if done <= WARMUP:
+        return RUN_LR * done / WARMUP
+    if done >= RUN:
+        return END_LR
+    return (RUN_LR - END_LR) * (1 - (done - WARMUP) / (RUN - WARMUP)) ** POWER + END_LR
+
+
+def rotated(tokens, update):
+    """The batch of an update, from 0: every token but padding is 7 * update symbols further on."""
+    return torch.where(tokens == PAD, tokens, 3 + (tokens - 3 + 7 * update) % (V - 3))
+
+
+def adam_of(parameters):
+    return torch.optim.AdamW(parameters, lr=LR, betas=(0.9, 0.95), eps=1e-7, weight_decay=0.1)
+
+
+def run_recipe(parameters, loss_of):
+    """By fairseq's schedule, AdamW, and fairseq's clipping, whose factor has 1e-6 beside the norm."""
+    adam, lines = adam_of(parameters), []
+    for update in range(RUN):
+        adam.zero_grad()
+        loss = loss_of(update)
+        loss.backward()
+        length = sum((p.grad ** 2).sum() for p in parameters).sqrt().item()
+        rate = adam.param_groups[0]["lr"] = fairseq_rate(update)
+        lines.append([loss.item(), length, rate])
+        for p in parameters:
+            p.grad *= min(1.0, CLIP / (length + 1e-6))
+        adam.step()
+    return lines
+
+
 def flat(groups, pick):
     return torch.cat([pick(group[name]).detach().flatten() for group in groups for name in sorted(group)]).numpy()
 
@@ -155,16 +192,22 @@ def record(file, experiment, kind, seed):
     put("target", target, "i4")
     put("segments", segments, "i4")
 
-    if experiment == "domain_token":
-        tags = torch.cat([torch.full((last - first, 1), V + domain) for domain, first, last in segments])
-        source = torch.cat([tags, source], dim=1)
-        target = torch.cat([torch.full_like(tags, PAD), target], dim=1)
     ffns = [(experts[domain] if experts else shared, first, last) for domain, first, last in segments]
+
+    def loss_of(update):
+        inputs, targets = rotated(source, update), rotated(target, update)
+        if experiment == "domain_token":
+            tags = torch.cat([torch.full((last - first, 1), V + domain) for domain, first, last in segments])
+            inputs = torch.cat([tags, inputs], dim=1)
+            targets = torch.cat([torch.full_like(tags, PAD), targets], dim=1)
+        return mean_loss(architecture, shared, ffns, inputs, targets)
+
     parameters = [p for group in groups for p in group.values()]
-    adam = torch.optim.AdamW(parameters, lr=LR, betas=(0.9, 0.95), eps=1e-7, weight_decay=0.1)
+    start = [p.detach().clone() for p in parameters]
+    adam = adam_of(parameters)
     for update in range(UPDATES):
         adam.zero_grad()
-        loss = mean_loss(architecture, shared, ffns, source, target)
+        loss = loss_of(0)
         loss.backward()
         gradient = flat(groups, lambda p: p.grad)
         length = float(np.sqrt(np.sum(gradient ** 2)))
@@ -176,6 +219,9 @@ def record(file, experiment, kind, seed):
             p.grad *= min(1.0, CLIP / length)
         adam.step()
     put("after", flat(groups, lambda p: p)[::STRIDE], "f4")
+    for p, value in zip(parameters, start):
+        p.data, p.grad = value, None
+    put("recipe", run_recipe(parameters, loss_of), "f8")
 
 
 def main():

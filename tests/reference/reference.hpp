@@ -4,6 +4,7 @@
 #include <hdf5.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "demix/model/experiments.hpp"
 #include "demix/optim/adam.hpp"
 #include "demix/optim/gradient_norm.hpp"
+#include "demix/optim/schedule.hpp"
 #include "testing.hpp"
 
 namespace demix::testing {
@@ -78,60 +80,110 @@ std::vector<double> sampled(const Model& model, const Arena& arena, double facto
   return result;
 }
 
-/// The errors allowed: of the loss, the gradient and its norm, and the parameters after two updates.
+/// The errors allowed: of the loss, the gradient and its norm, the parameters after two updates, and each
+/// loss of the recipe's run, in nats.
 struct ReferenceTolerance {
-  double loss, gradient, after;
+  double loss, gradient, after, recipe;
 };
 
-/// Loss, gradient, its norm and two updates of the recipe: all as recorded.
+/// A model with the initial values of a case, and its optimizer.
+template <class Model>
+class ReferenceRun {
+ public:
+  explicit ReferenceRun(const Reference& reference, bool relu)
+      : model_(cpu_, config(relu), {"a", "b", "c"}, Seed{1}),
+        gradients_(model_.make_gradients()),
+        scratch_(cpu_),
+        adam_(cpu_, {}, optim::whole_regions(gradients_)) {
+    const auto initial = reference.read("initial");
+    std::size_t next = 0;
+    in_reference_order(model_, [&](RegionId r, const ParameterInfo& parameter) {
+      for (std::size_t i = 0; i < parameter.size(); ++i)
+        model_.weights().master().region(r)[parameter.offset + i] =
+            static_cast<typename Model::T>(initial.at(next++) / 4096);
+    });
+    BOOST_REQUIRE_EQUAL(next, initial.size());
+  }
+
+  const Model& model() const { return model_; }
+  const auto& gradients() const { return gradients_; }  // of the last update, of the summed losses
+
+  struct Report {
+    double loss, norm;  // the mean loss before the update, the norm of its gradient before clipping
+  };
+  Report update(const Batch& batch, double learning_rate) {
+    const double tokens = static_cast<double>(batch.target_tokens());
+    gradients_.fill_zero();
+    double loss = 0, scale = 0;
+    std::vector<double> squares(4, 0.0);
+    for (const auto token_loss : model_.accumulate_gradients(batch, {}, gradients_))
+      loss += token_loss / tokens;
+    optim::accumulate_square_norms(cpu_, gradients_, adam_.trained(), scratch_, squares.data());
+    optim::clip_scale(cpu_, &tokens, 1, squares.data(), squares.size(), 0.1, &scale);
+    adam_.step(model_.weights(), gradients_, {++updates_, learning_rate, &scale});
+    return {loss, std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)) / tokens};
+  }
+
+ private:
+  static ModelConfig config(bool relu) {
+    ModelConfig config;
+    config.layers = 2;
+    config.d_model = 16;
+    config.heads = 2;
+    config.d_ffn = 32;
+    config.vocabulary = 40;
+    config.tokens_per_sample = 8 + Model::prefix_length;
+    config.positions = relu ? Positions::sinusoidal : Positions::learned;
+    config.tied_embeddings = !relu;
+    return config;
+  }
+
+  device::Cpu cpu_;
+  Model model_;
+  decltype(model_.make_gradients()) gradients_;
+  device::Array<device::Cpu, typename Model::T> scratch_;
+  optim::OptimizerState<device::Cpu, typename Model::PrecisionType, optim::Adam> adam_;
+  std::uint64_t updates_ = 0;
+};
+
+/// The batch of an update, from 0: every token but padding is 7 update symbols further on.
+inline Batch rotated(Batch batch, std::size_t update) {
+  for (auto* tokens : {&batch.source, &batch.target})
+    for (Token& t : *tokens)
+      if (t != pad_token) t = static_cast<Token>(3 + (static_cast<std::size_t>(t) - 3 + 7 * update) % 37);
+  return batch;
+}
+
+/// Loss, gradient, its norm, two updates, and 30 of fairseq's recipe with its schedule: all as recorded.
 template <class Model>
 void compare_with_reference(const std::string& name, const ReferenceTolerance& tolerance) {
   const Reference reference(name);
   const bool relu = name.ends_with("relu");
-  ModelConfig config;
-  config.layers = 2;
-  config.d_model = 16;
-  config.heads = 2;
-  config.d_ffn = 32;
-  config.vocabulary = 40;
-  config.tokens_per_sample = 8 + Model::prefix_length;
-  config.positions = relu ? Positions::sinusoidal : Positions::learned;
-  config.tied_embeddings = !relu;
-  device::Cpu cpu;
-  Model model(cpu, config, {"a", "b", "c"}, Seed{1});
-  const auto initial = reference.read("initial");
-  std::size_t next = 0;
-  in_reference_order(model, [&](RegionId r, const ParameterInfo& parameter) {
-    for (std::size_t i = 0; i < parameter.size(); ++i)
-      model.weights().master().region(r)[parameter.offset + i] =
-          static_cast<typename Model::T>(initial.at(next++) / 4096);
-  });
+  const Batch batch = reference.batch();
   BOOST_TEST_CONTEXT(name) {
-    BOOST_REQUIRE_EQUAL(next, initial.size());
-    const Batch batch = reference.batch();
-    const double tokens = static_cast<double>(batch.target_tokens());
-    auto gradients = model.make_gradients();
-    device::Array<device::Cpu, typename Model::T> scratch(cpu);
-    optim::OptimizerState<device::Cpu, typename Model::PrecisionType, optim::Adam> adam(
-        cpu, {}, optim::whole_regions(gradients));
-    for (std::uint64_t update = 1; update <= 2; ++update) {
-      gradients.fill_zero();
-      double loss = 0, scale = 0;
-      std::vector<double> squares(4, 0.0);
-      for (const auto token_loss : model.accumulate_gradients(batch, {}, gradients))
-        loss += token_loss / tokens;
-      optim::accumulate_square_norms(cpu, gradients, adam.trained(), scratch, squares.data());
-      optim::clip_scale(cpu, &tokens, 1, squares.data(), squares.size(), 0.1, &scale);
-      const double norm = std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0)) / tokens;
-      if (update == 1) {
-        DEMIX_CHECK_CLOSE((std::vector{loss}), reference.read("loss"), tolerance.loss);
-        DEMIX_CHECK_CLOSE((std::vector{norm}), reference.read("norm"), tolerance.gradient);
-        DEMIX_CHECK_CLOSE(sampled(model, gradients, 1 / tokens), reference.read("gradient"),
-                          tolerance.gradient);
+    ReferenceRun<Model> two(reference, relu);
+    const auto [loss, norm] = two.update(batch, 5e-4);
+    DEMIX_CHECK_CLOSE((std::vector{loss}), reference.read("loss"), tolerance.loss);
+    DEMIX_CHECK_CLOSE((std::vector{norm}), reference.read("norm"), tolerance.gradient);
+    DEMIX_CHECK_CLOSE(sampled(two.model(), two.gradients(), 1 / static_cast<double>(batch.target_tokens())),
+                      reference.read("gradient"), tolerance.gradient);
+    two.update(batch, 5e-4);
+    DEMIX_CHECK_CLOSE(sampled(two.model(), two.model().weights().master()), reference.read("after"),
+                      tolerance.after);
+
+    ReferenceRun<Model> recipe(reference, relu);
+    const optim::PolynomialDecay schedule{5e-3, 7, 30, 1e-4, 1.5};
+    const auto recorded = reference.read("recipe");
+    BOOST_REQUIRE_EQUAL(recorded.size(), 3 * schedule.total_updates);
+    for (std::size_t u = 0; u < schedule.total_updates; ++u) {
+      const double rate = schedule.learning_rate(u + 1);
+      BOOST_TEST_CONTEXT("update " << u + 1) {
+        BOOST_TEST(std::fabs(rate - recorded[3 * u + 2]) < 1e-15);
+        const auto report = recipe.update(rotated(batch, u), rate);
+        BOOST_TEST(std::fabs(report.loss - recorded[3 * u]) < tolerance.recipe);
+        BOOST_TEST(report.norm > 0.5);  // the clipping, at 0.1, bites
       }
-      adam.step(model.weights(), gradients, {update, 5e-4, &scale});
     }
-    DEMIX_CHECK_CLOSE(sampled(model, model.weights().master()), reference.read("after"), tolerance.after);
   }
 }
 

@@ -28,7 +28,7 @@ BOOST_AUTO_TEST_CASE(what_may_change_is_not_in_it) {
   const auto facts = optim::Adam::facts(s.adam);
   BOOST_TEST((train::settings_for_resume(s, 1, facts, nullptr) ==
               train::settings_for_resume(other, 1, facts, nullptr)));
-  for (const auto change : {0, 1, 2, 3, 4, 5, 6}) {
+  for (const auto change : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) {
     other = s;
     if (change == 0) other.learning_rate *= 2;
     if (change == 1) ++other.warmup_updates;
@@ -37,10 +37,31 @@ BOOST_AUTO_TEST_CASE(what_may_change_is_not_in_it) {
     if (change == 4) other.clip_norm = 0;
     if (change == 5) ++other.seed.value;
     if (change == 6) other.adam.eps *= 2;
+    if (change == 7) other.total_num_update = s.max_update + 1;
+    if (change == 8) other.end_learning_rate = 1e-5;
+    if (change == 9) other.power = 2;
     BOOST_TEST((train::settings_for_resume(s, 1, facts, nullptr) !=
                 train::settings_for_resume(other, 1, optim::Adam::facts(other.adam), nullptr)),
                "change " << change);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_decay_as_it_was_before_there_was_a_choice_is_not_recorded) {
+  train::Settings s;
+  s.max_update = 7;
+  const auto facts = optim::Adam::facts(s.adam);
+  const auto before = train::settings_for_resume(s, 1, facts, nullptr);
+  for (const char* name : {"total-num-update", "end-learning-rate", "power"})
+    BOOST_TEST(!before.contains(name), name);
+  s.total_num_update = 7;
+  BOOST_TEST((train::settings_for_resume(s, 1, facts, nullptr) == before));
+  s.total_num_update = 9;
+  s.end_learning_rate = 0.25;
+  s.power = 3;
+  const auto chosen = train::settings_for_resume(s, 1, facts, nullptr);
+  BOOST_TEST(chosen.at("total-num-update") == 9);
+  BOOST_TEST(chosen.at("end-learning-rate") == 0.25);
+  BOOST_TEST(chosen.at("power") == 3);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -107,11 +107,13 @@ void stop() { throw Stopped(SIGTERM); }
 /// How often a rank polls in a whole run.
 template <class Model>
 std::size_t polls_of(const RunSetting& setting, const fs::path& run, int ranks, int rank) {
-  const auto polls = std::make_shared<std::size_t>(0);
+  std::size_t polls = 0;
   Events events;
-  events.poll = [=](int here) { *polls += here == rank; };
+  events.poll = [&](int here) {
+    if (here == rank) ++polls;
+  };
   check_all(run_on_ranks<Model>(setting, run, ranks, 2, events), "done");
-  return *polls;
+  return polls;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include "demix/train/trainer.hpp"
 
+#include "demix/checkpoint/model_source.hpp"
+#include "model/model_testing.hpp"
 #include "train/run_setting.hpp"
 
 using namespace demix;
@@ -27,9 +29,91 @@ std::vector<int> validated_steps(const fs::path& run) {
   return steps;
 }
 
+/// Leaves of a state what an older demix recorded, which had its own warm-up and did not say so.
+void forget_warmup(const fs::path& checkpoint) {
+  namespace hdf5 = checkpoint::hdf5;
+  const std::string path = checkpoint / "state.h5";
+  auto scalars = nlohmann::json::parse(checkpoint::SavedState(checkpoint::Checkpoint(checkpoint)).scalars());
+  BOOST_REQUIRE(scalars.erase("warmup_ahead") == 1u);
+  const hdf5::Object file{hdf5::Handle(H5Fclose, H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), path),
+                          path};
+  BOOST_REQUIRE(H5Ldelete(file.id(), "scalars", H5P_DEFAULT) >= 0);
+  hdf5::write_text(file, "scalars", scalars.dump());
+}
+
+std::vector<double> learning_rates(const fs::path& run) {
+  std::vector<double> rates;
+  for (const auto& line : metrics(run))
+    if (line.at("type") == "train") rates.push_back(line.at("learning_rate"));
+  return rates;
+}
+
+/// The weights of a setting's run, made by updates with these learning rates and nothing else.
+std::vector<float> weights_after(const RunSetting& setting, const std::vector<double>& rates) {
+  device::Cpu device;
+  auto config = small_config();
+  config.dropout = 0.1f;
+  Experts model(device, config, setting.domains, Seed{3});
+  const auto text = setting.open(model.text_length(), setting.domains);
+  const auto placement = comm::Placement::whole(setting.domains.size());
+  const auto& s = setting.settings;
+  const data::TrainBatcher batcher(text.train, data::numbered(placement.domains), s.sampling, s.batch_size,
+                                   s.seed);
+  train::Trainable trainable(model);
+  train::Updates<device::Cpu, Fp32, comm::Self, optim::Adam> updates(
+      trainable, batcher, comm::Self(), placement, {s.update_freq, s.clip_norm, s.seed}, s.adam,
+      optim::whole_regions(model.weights().master()));
+  for (std::size_t u = 1; u <= rates.size(); ++u) updates.update(u, rates[u - 1], [] {});
+  return testing::all_values(model.weights().master());
+}
+
+std::vector<float> weights_of(const fs::path& checkpoint) {
+  device::Cpu device;
+  const auto model = checkpoint::ModelSource(checkpoint).load<Experts>(device);
+  return testing::all_values(model.weights().master());
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(trainer)
+
+BOOST_AUTO_TEST_CASE(the_learning_rate_is_the_schedules_of_the_settings) {
+  RunSetting setting;
+  setting.settings.max_update = 6;
+  setting.settings.warmup_updates = 2;
+  setting.settings.total_num_update = 4;
+  setting.settings.end_learning_rate = 0.002;
+  setting.settings.power = 2;
+  const auto run = setting.folder.path / "run";
+  BOOST_TEST(setting.train(run));
+  const std::vector<double> rates{0, 0.005, 0.01, 0.004, 0.002, 0.002};  // 0.002 + 0.008 (left / 2)^2
+  BOOST_TEST(learning_rates(run) == rates, boost::test_tools::per_element());
+  BOOST_TEST((weights_of(run / "checkpoint_6") == weights_after(setting, rates)));
+}
+
+// An older demix had peak u / warmup in update u. What it began goes on so, however often it is stopped.
+BOOST_AUTO_TEST_CASE(a_run_that_an_older_demix_began_keeps_its_warm_up_bit_for_bit) {
+  RunSetting setting;
+  setting.settings.max_update = 6;
+  setting.settings.warmup_updates = 4;
+  setting.settings.validate_interval = setting.settings.save_interval = 0;
+  const auto run = setting.folder.path / "run";
+  BOOST_TEST(!setting.train(run, stop_at(2)));
+  forget_warmup(run / "checkpoint_1");
+  BOOST_TEST(!setting.train(run, stop_at(4)));
+  BOOST_TEST(setting.train(run));
+  const double peak = 0.01;
+  const std::vector<double> old{peak * 2 / 4, peak * 3 / 4, peak, peak, peak / 2};
+  std::vector<double> rates{0};  // the first update was made by this demix
+  rates.insert(rates.end(), old.begin(), old.end());
+  BOOST_TEST(learning_rates(run) == rates, boost::test_tools::per_element());
+  BOOST_TEST((weights_of(run / "checkpoint_6") == weights_after(setting, rates)));
+  const auto begun_now = setting.folder.path / "begun_now";
+  BOOST_TEST(!setting.train(begun_now, stop_at(2)));
+  BOOST_TEST(setting.train(begun_now));
+  const std::vector<double> new_rates{0, peak / 4, peak * 2 / 4, peak * 3 / 4, peak, peak / 2};
+  BOOST_TEST(learning_rates(begun_now) == new_rates, boost::test_tools::per_element());
+}
 
 BOOST_AUTO_TEST_CASE(stopped_at_any_poll_it_keeps_whole_updates_and_continues_bit_for_bit) {
   RunSetting setting;

@@ -28,13 +28,14 @@ struct Refs {
   ParameterRef fc1_weight, fc1_bias, fc2_weight, fc2_bias;
 
   Refs(RegionLayout& region, const std::string& name, const ModelConfig& config) {
-    const auto xavier = Initializer::xavier_uniform();
+    const auto fc1 = Initializer::fan_in_uniform(config.d_model),
+               fc2 = Initializer::fan_in_uniform(config.d_ffn);
     region.align();
-    fc1_weight = region.matrix(name + ".fc1.weight", config.d_ffn, config.d_model, xavier);
-    fc1_bias = region.vector(name + ".fc1.bias", config.d_ffn, Initializer::zeros());
+    fc1_weight = region.matrix(name + ".fc1.weight", config.d_ffn, config.d_model, fc1);
+    fc1_bias = region.vector(name + ".fc1.bias", config.d_ffn, fc1);
     region.align();
-    fc2_weight = region.matrix(name + ".fc2.weight", config.d_model, config.d_ffn, xavier);
-    fc2_bias = region.vector(name + ".fc2.bias", config.d_model, Initializer::zeros());
+    fc2_weight = region.matrix(name + ".fc2.weight", config.d_model, config.d_ffn, fc2);
+    fc2_bias = region.vector(name + ".fc2.bias", config.d_model, fc2);
   }
 
   /// The matrices in an arena, those of its shared region or of an expert's.

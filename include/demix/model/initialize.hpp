@@ -19,16 +19,20 @@ template <class T>
 void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out) {
   const auto& init = parameter.initializer;
   const std::uint64_t hash = fnv1a(parameter.name);
-  const double bound = init.scale * std::sqrt(6.0 / static_cast<double>(parameter.rows + parameter.cols));
+  using Kind = Initializer::Kind;
+  const double bound =
+      init.kind == Kind::xavier_uniform
+          ? init.scale * std::sqrt(6.0 / static_cast<double>(parameter.rows + parameter.cols))
+          : init.scale;
   for (std::size_t i = 0; i < out.size(); ++i) {
-    double value = init.kind == Initializer::Kind::ones ? 1 : 0;
-    if (init.kind == Initializer::Kind::normal || init.kind == Initializer::Kind::xavier_uniform) {
+    double value = init.kind == Kind::ones ? 1 : 0;
+    if (init.kind != Kind::zeros && init.kind != Kind::ones) {
       const auto random = philox(seed, static_cast<std::uint32_t>(i),
                                  static_cast<std::uint32_t>(i >> 32) ^
                                      static_cast<std::uint32_t>(RandomStream::initialization) << 16,
                                  static_cast<std::uint32_t>(hash), static_cast<std::uint32_t>(hash >> 32));
       const double u = uniform_unit(random.word[0]), v = uniform_unit(random.word[1]);
-      value = init.kind == Initializer::Kind::normal
+      value = init.kind == Kind::normal
                   ? init.scale * std::sqrt(-2 * std::log(u)) * std::cos(2 * 3.14159265358979323846 * v)
                   : bound * (2 * u - 1);
       if (init.zero_row >= 0 && i / parameter.cols == static_cast<std::size_t>(init.zero_row)) value = 0;

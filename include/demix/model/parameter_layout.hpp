@@ -3,6 +3,7 @@
 // expert, which all experts lay out alike.
 
 #include <algorithm>
+#include <cmath>
 #include <compare>
 #include <cstdint>
 #include <functional>
@@ -19,13 +20,17 @@ namespace demix {
 
 /// How a parameter starts.
 struct Initializer {
-  enum class Kind { zeros, ones, normal, xavier_uniform } kind = Kind::zeros;
-  double scale = 1;              // the standard deviation, or Xavier's gain
+  enum class Kind { zeros, ones, normal, uniform, xavier_uniform } kind = Kind::zeros;
+  double scale = 1;              // the standard deviation, the bound, or Xavier's gain
   std::ptrdiff_t zero_row = -1;  // a row of a normal matrix that starts, and is meant to stay, zero
   static Initializer zeros() { return {}; }
   static Initializer ones() { return {Kind::ones}; }
   static Initializer normal(double deviation, std::ptrdiff_t zero_row = -1) {
     return {Kind::normal, deviation, zero_row};
+  }
+  /// Uniform in +-1 / sqrt(in): weights and biases of a layer with `in` inputs, as PyTorch starts them.
+  static Initializer fan_in_uniform(std::size_t in) {
+    return {Kind::uniform, 1 / std::sqrt(static_cast<double>(in))};
   }
   /// Uniform in +-gain sqrt(6 / (in + out)) (Glorot and Bengio 2010).
   static Initializer xavier_uniform(double gain = 1) { return {Kind::xavier_uniform, gain}; }

@@ -165,7 +165,8 @@ struct CommandLine {
     if (std::any_of(words.begin(), words.end(), [](const Given& word) { return word.name == "help"; })) {
       errno = 0;
       print_help(std::cout);
-      require(std::cout.flush().good(), "cannot write to the standard output: ", std::strerror(errno));
+      const bool written = std::cout.flush().good();
+      require(written, "cannot write to the standard output: ", std::strerror(errno));
       return false;
     }
     store(words, values);

@@ -43,8 +43,7 @@ class SharedOptions {
     using namespace option;
     train::Settings& s = settings_;
     const std::string
-        max_update_text = "updates to train for; the learning rate decays linearly to its end (default: " +
-                          defaults.max_update + ")",
+        max_update_text = "updates to train for (default: " + defaults.max_update + ")",
         validate_text =
             "updates between validations; 0: at the end only (default: " + defaults.interval + ")",
         save_text = "updates between checkpoints, each with a validation; 0: at the end only (default: " +
@@ -59,6 +58,9 @@ class SharedOptions {
       ("lr", positive(s.learning_rate)->default_value(s.learning_rate, defaults.learning_rate), "peak learning rate")
       ("warmup-updates", count(warmup_), "updates of linear warm-up (default: 8 % of --max-update)")
       ("max-update", count(max_update_, 1), max_update_text.c_str())
+      ("total-num-update", count(total_num_update_, 1), "updates, warm-up among them, after which the learning rate has decayed (default: --max-update)")
+      ("end-learning-rate", not_negative(s.end_learning_rate)->default_value(s.end_learning_rate), "learning rate to decay to")
+      ("power", not_negative(s.power)->default_value(s.power), "of the decay; 1: linear")
       ("update-freq", count(s.update_freq, 1)->default_value(s.update_freq), "micro-batches per update")
       ("clip-norm", not_negative(s.clip_norm)->default_value(s.clip_norm, "0.1"), "largest gradient norm; 0: no clipping")
       ("adam-betas", string(betas_, "(B1, B2)")->default_value("(0.9, 0.95)"), "Adam's decay rates")
@@ -92,9 +94,8 @@ class SharedOptions {
     s.max_update = given_or("max-update", max_update_, preset.max_update);
     s.warmup_updates =
         given_or("warmup-updates", warmup_, s.max_update / 100 * 8 + s.max_update % 100 * 8 / 100);
-    if (s.warmup_updates >= s.max_update)
-      throw UsageError(
-          concat("--warmup-updates ", s.warmup_updates, " is not below --max-update ", s.max_update));
+    if (values.count("total-num-update")) s.total_num_update = total_num_update_;
+    require_decay();
     checked_product<UsageError>("micro-batches of the run, --max-update times --update-freq", s.max_update,
                                 s.update_freq);
     s.validate_interval = given_or("validate-interval-updates", validate_interval_, preset.validate_interval);
@@ -112,11 +113,27 @@ class SharedOptions {
   int threads() const { return option::thread_count(threads_); }
 
  private:
+  /// Throws UsageError unless the learning rate can decay as it is asked to.
+  void require_decay() const {
+    const train::Settings& s = settings_;
+    const std::uint64_t total = s.total_num_update.value_or(s.max_update);
+    if (s.warmup_updates >= total)
+      throw UsageError(concat("--warmup-updates ", s.warmup_updates, " is not below ",
+                              s.total_num_update ? "--total-num-update " : "--max-update ", total));
+    if (s.end_learning_rate > s.learning_rate)
+      throw UsageError(
+          concat("--end-learning-rate ", s.end_learning_rate, " is above --lr ", s.learning_rate));
+    if (total < s.max_update && s.end_learning_rate == 0)
+      throw UsageError(
+          concat("--total-num-update ", total, " is below --max-update ", s.max_update,
+                 ", and the updates between them would change nothing: --end-learning-rate is 0"));
+  }
+
   train::Settings& settings_;
   std::string betas_;
   bool disable_validation_ = false;
   double stop_hours_ = 0;
-  std::size_t max_update_ = 0, warmup_ = 0, validate_interval_ = 0, save_interval_ = 0;
+  std::size_t max_update_ = 0, total_num_update_ = 0, warmup_ = 0, validate_interval_ = 0, save_interval_ = 0;
   int threads_ = 0;
 };
 

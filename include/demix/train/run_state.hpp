@@ -21,6 +21,7 @@ struct RunState {
   bool validation_due = false;                 // of the last update
   std::uint64_t validations_without_best = 0;  // in a row, up to the last one
   double seconds = 0;                          // of training, where a limit is set
+  std::uint64_t warmup_ahead = 0;              // of optim::PolynomialDecay
 };
 
 /// As a checkpoint keeps it; the step is the checkpoint's own.
@@ -30,7 +31,8 @@ inline nlohmann::json to_json(const RunState& state) {
           {"best_step", state.best.step},
           {"validation_due", state.validation_due},
           {"validations_without_best", state.validations_without_best},
-          {"seconds", state.seconds}};
+          {"seconds", state.seconds},
+          {"warmup_ahead", state.warmup_ahead}};
 }
 
 inline RunState run_state_of(const nlohmann::json& json, std::uint64_t step) {
@@ -42,6 +44,7 @@ inline RunState run_state_of(const nlohmann::json& json, std::uint64_t step) {
   state.validation_due = json.value("validation_due", false);
   state.validations_without_best = json.value("validations_without_best", std::uint64_t{0});
   state.seconds = json.value("seconds", 0.0);
+  state.warmup_ahead = json.value("warmup_ahead", std::uint64_t{1});  // an older demix recorded none
   return state;
 }
 

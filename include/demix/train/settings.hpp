@@ -36,6 +36,9 @@ struct Settings {
   std::uint64_t max_update = 0;
   double learning_rate = 5e-4;
   std::uint64_t warmup_updates = 0;
+  std::optional<std::uint64_t> total_num_update;  // where the learning rate's decay ends; none: max_update
+  double end_learning_rate = 0;
+  double power = 1;        // of the decay
   double clip_norm = 0.1;  // 0: no clipping
   optim::AdamSettings adam;
   Seed seed;
@@ -74,6 +77,11 @@ inline nlohmann::json settings_for_resume(const Settings& settings, std::size_t 
                         {"update-freq", settings.update_freq * replicas},
                         {"clip-norm", settings.clip_norm},
                         {"seed", settings.seed.value}};
+  // An older demix had none of these: at their defaults they are not recorded.
+  if (settings.total_num_update.value_or(settings.max_update) != settings.max_update)
+    result["total-num-update"] = *settings.total_num_update;
+  if (settings.end_learning_rate != 0) result["end-learning-rate"] = settings.end_learning_rate;
+  if (settings.power != 1) result["power"] = settings.power;
   for (const auto& [name, numbers] : optimizer)
     result[name] = numbers.size() == 1 ? nlohmann::json(numbers.front()) : nlohmann::json(numbers);
   if (!adaptation.is_null()) result["adaptation"] = adaptation;

@@ -41,7 +41,6 @@ class Trainer {
         settings_(settings),
         placement_(placement),
         batcher_(data.train, texts(data, placement), settings.sampling, settings.batch_size, settings.seed),
-        schedule_{settings.learning_rate, settings.warmup_updates, settings.max_update},
         updates_(model, batcher_, std::move(comm), placement,
                  {settings.update_freq, settings.clip_norm, settings.seed}, optimizer,
                  adaptation ? adaptation->trained : optim::whole_regions(model.weights().master())),
@@ -53,6 +52,12 @@ class Trainer {
                                      adaptation ? adaptation->facts : nlohmann::json())},
                 model, updates_.state(), ranks_, placement),
         run_(folder_.resume(settings.start)),
+        schedule_{settings.learning_rate,
+                  settings.warmup_updates,
+                  settings.total_num_update.value_or(settings.max_update),
+                  settings.end_learning_rate,
+                  settings.power,
+                  run_.warmup_ahead},
         began_(Clock::now()),
         seconds_before_(run_.seconds),
         log_(ranks_.together([&] { return ranks_.is_first() ? RunLog(run_, settings_) : RunLog(); })) {
@@ -201,11 +206,11 @@ class Trainer {
   const Settings settings_;
   const comm::Placement placement_;
   const data::TrainBatcher batcher_;
-  const optim::PolynomialDecay schedule_;
   Updates<D, P, Comm, O> updates_;
   comm::Agreement<D, Comm>& ranks_;
   RunFolder<D, P, Comm, O> folder_;
   RunState run_;
+  const optim::PolynomialDecay schedule_;
   const Clock::time_point began_;
   const double seconds_before_;
   RunLog log_;
