@@ -104,6 +104,16 @@ Events at_poll(int rank, std::size_t n, What what) {
 }
 void stop() { throw Stopped(SIGTERM); }
 
+/// Each rank's ending is this, or in a validation tells it behind the update.
+void check_mention(const Endings& found, const Endings& expected) {
+  BOOST_TEST_REQUIRE(found.size() == expected.size());
+  for (std::size_t r = 0; r < found.size(); ++r)
+    BOOST_TEST(
+        (found[r] == expected[r] || (found[r].starts_with("update ") &&
+                                     mentions(found[r], {": validation: " + expected[r] + "; the last"}))),
+        found[r]);
+}
+
 /// How often a rank polls in a whole run.
 template <class Model>
 std::size_t polls_of(const RunSetting& setting, const fs::path& run, int ranks, int rank) {
@@ -205,7 +215,7 @@ BOOST_AUTO_TEST_CASE(a_failure_on_one_rank_ends_all) {
   for (std::size_t n = 0; n < polls; n += 3) {
     const auto endings = run_on_ranks<Experts>(setting, setting.folder.path / concat("failed_at_", n), 2, 2,
                                                at_poll(1, n, [] { throw std::runtime_error("lost"); }));
-    BOOST_TEST(endings == (Endings{"rank 1: lost", "lost"}), boost::test_tools::per_element());
+    check_mention(endings, {"rank 1: lost", "lost"});
   }
 }
 
@@ -218,9 +228,7 @@ BOOST_AUTO_TEST_CASE(a_model_that_fails_on_one_rank_ends_all) {
     };
     const auto run = setting.folder.path / call;
     const auto endings = run_on_ranks<Experts>(setting, run, 4, 2, events);
-    BOOST_TEST(
-        endings == (Endings{"rank 2: no memory", "rank 2: no memory", "no memory", "rank 2: no memory"}),
-        boost::test_tools::per_element());
+    check_mention(endings, {"rank 2: no memory", "rank 2: no memory", "no memory", "rank 2: no memory"});
     BOOST_TEST(!checkpoint::CheckpointFolder(run).latest_step());
   }
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include "demix/core/host_device.hpp"
 
@@ -39,6 +40,13 @@ struct CpuTeam {
     for (std::size_t i = 0; i < n; ++i) {
       const T value = f(i);
       best = best > value ? best : value;
+    }
+    // OpenMP may begin with the lowest finite number.
+    constexpr T lowest = std::numeric_limits<T>::lowest();
+    if (best == lowest) {
+      best = -T(INFINITY);
+      for (std::size_t i = 0; i < n; ++i)
+        if (f(i) == lowest) best = lowest;
     }
     return best;
   }

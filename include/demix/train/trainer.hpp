@@ -2,8 +2,6 @@
 // A training run: updates, validation, checkpoints and metrics, top to bottom.
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cmath>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -15,6 +13,7 @@
 #include "demix/core/stop_signal.hpp"
 #include "demix/optim/adam.hpp"
 #include "demix/optim/schedule.hpp"
+#include "demix/train/run_end.hpp"
 #include "demix/train/run_folder.hpp"
 #include "demix/train/run_log.hpp"
 #include "demix/train/soundness.hpp"
@@ -58,8 +57,7 @@ class Trainer {
                   settings.end_learning_rate,
                   settings.power,
                   run_.warmup_ahead},
-        began_(Clock::now()),
-        seconds_before_(run_.seconds),
+        end_(settings, run_),
         log_(ranks_.together([&] { return ranks_.is_first() ? RunLog(run_, settings_) : RunLog(); })) {
     require(!folder_.is_new() || run_.step < settings.max_update, folder_.origin(), " has had ", run_.step,
             " updates already, so a run of ", settings.max_update, " has none to do");
@@ -77,23 +75,22 @@ class Trainer {
           concat(run_.step > 0 ? "continuing from " : "beginning with the weights of ", folder_.origin()));
     try {
       if (run_.validation_due) finish_update(poll);  // the run was stopped in it
-      while (!is_over()) {
+      while (!end_.reached(run_)) {
         update(poll);
-        run_.validation_due = settings_.validates &&
-                              (is_over() || due(settings_.validate_interval) || due(settings_.save_interval));
+        run_.validation_due =
+            settings_.validates &&
+            (end_.reached(run_) || due(settings_.validate_interval) || due(settings_.save_interval));
         finish_update(poll);
       }
     } catch (const Stopped&) {
       log_.message(stopped());
       return false;
     }
-    if (run_.step < settings_.max_update) log_.message(why_over());
+    if (const auto why = end_.why(run_); !why.empty()) log_.message(why);
     return true;
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   void update(const std::function<void()>& poll) {
     log_.begin_update();
     const double learning_rate = schedule_.learning_rate(run_.step + 1);
@@ -102,14 +99,14 @@ class Trainer {
     if (const auto what = not_finite(report, model_.domains())) fail_not_finite(*what);
     ++run_.step;
     run_.tokens += static_cast<std::uint64_t>(report.all_tokens());
-    if (settings_.max_seconds > 0) run_.seconds = seconds_of_first();
+    run_.seconds = end_.seconds(ranks_);
     log_.end_update(run_, report, learning_rate, model_.domains());
   }
 
   /// Validation and saving, where they are due; a new best average perplexity is saved and kept.
   void finish_update(const std::function<void()>& poll) {
     if (run_.validation_due) validate_now(poll);
-    if (is_over())
+    if (end_.reached(run_))
       save();
     else if (due(settings_.save_interval) || run_.best.step == run_.step)
       save_or_go_on();
@@ -131,7 +128,9 @@ class Trainer {
   Validation validation(const std::function<void()>& poll) {
     try {
       return validate(model_, data_, placement_, ranks_, settings_.validation, poll);
-    } catch (const Error& error) {
+    } catch (const Stopped&) {
+      throw;
+    } catch (const std::exception& error) {
       throw Error(concat("update ", run_.step, ": validation: ", error.what(),
                          "; the last good checkpoint is ", folder_.last_good()));
     }
@@ -171,26 +170,6 @@ class Trainer {
   }
 
   bool due(std::uint64_t interval) const { return interval > 0 && run_.step % interval == 0; }
-  bool out_of_patience() const {
-    return settings_.patience > 0 && run_.validations_without_best >= settings_.patience;
-  }
-  bool out_of_time() const { return settings_.max_seconds > 0 && run_.seconds >= settings_.max_seconds; }
-  bool is_over() const { return run_.step >= settings_.max_update || out_of_patience() || out_of_time(); }
-  std::string why_over() const {
-    return concat("the run is over after update ", run_.step, " of ", settings_.max_update, ": ",
-                  out_of_time() ? concat("it has had its ", settings_.max_seconds, " s")
-                                : concat("the last ", run_.validations_without_best,
-                                         " validations brought no new best average perplexity"));
-  }
-
-  /// The seconds that the run has had by the clock of rank 0.
-  double seconds_of_first() {
-    const std::chrono::duration<double> now = Clock::now() - began_;
-    std::array<double, 1> seconds{ranks_.is_first() ? seconds_before_ + now.count() : 0.0};
-    ranks_.sum(seconds);
-    return seconds[0];
-  }
-
   /// The numbers that this rank's texts have among those of all ranks.
   static std::vector<data::BatchText> texts(const TrainingData& data, const comm::Placement& placement) {
     require(data.domains.size() == placement.domains.size(), "the text of ", data.domains.size(),
@@ -211,8 +190,7 @@ class Trainer {
   RunFolder<D, P, Comm, O> folder_;
   RunState run_;
   const optim::PolynomialDecay schedule_;
-  const Clock::time_point began_;
-  const double seconds_before_;
+  const RunEnd end_;
   RunLog log_;
 };
 
