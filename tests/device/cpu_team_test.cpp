@@ -34,7 +34,6 @@ BOOST_AUTO_TEST_CASE(sums_and_maxima_have_the_type_of_what_is_summed) {
   const float lowest = std::numeric_limits<float>::lowest();
   BOOST_TEST(team.max(9, [](std::size_t) { return -INFINITY; }) == -INFINITY);
   BOOST_TEST(team.max(9, [=](std::size_t i) { return i == 3 ? lowest : -INFINITY; }) == lowest);
-  BOOST_TEST(team.max(9, [](std::size_t i) { return i == 3 ? NAN : -INFINITY; }) == -INFINITY);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
