@@ -108,9 +108,11 @@ class ThreadComm {
       world.changed.notify_all();
       return;
     }
-    const bool in_time = world.changed.wait_for(lock, world.deadline,
-                                                [&] { return world.failure || group_->meetings != meeting; });
-    require(in_time, "rank ", rank_, " of ", size_, " waited in vain for ", world.deadline.count(), " s");
+    const auto is_over = [&] { return world.failure || group_->meetings != meeting; };
+    // In turns of a second: older C libraries may lose a wake-up.
+    auto left = world.deadline;
+    while (left.count() > 0 && !world.changed.wait_for(lock, std::chrono::seconds(1), is_over)) --left;
+    require(is_over(), "rank ", rank_, " of ", size_, " waited in vain for ", world.deadline.count(), " s");
     require(group_->meetings != meeting, "rank ", rank_, " of ", size_, ": another rank failed");
   }
 
