@@ -21,13 +21,17 @@ void require_same_run(const fs::path& run, const fs::path& expected) {
     BOOST_TEST(fs::read_symlink(run / link) == fs::read_symlink(expected / link));
 }
 
-/// At which updates a run was validated.
-std::vector<int> validated_steps(const fs::path& run) {
-  std::vector<int> steps;
+/// A field of a run's lines of one type, "train" or "valid".
+template <class T>
+std::vector<T> fields_of(const fs::path& run, const std::string& type, const std::string& field) {
+  std::vector<T> values;
   for (const auto& line : metrics(run))
-    if (line.at("type") == "valid") steps.push_back(line.at("step"));
-  return steps;
+    if (line.at("type") == type) values.push_back(line.at(field));
+  return values;
 }
+
+/// At which updates a run was validated.
+std::vector<int> validated_steps(const fs::path& run) { return fields_of<int>(run, "valid", "step"); }
 
 /// Leaves of a state what an older demix recorded, which had its own warm-up and did not say so.
 void forget_warmup(const fs::path& checkpoint) {
@@ -42,10 +46,7 @@ void forget_warmup(const fs::path& checkpoint) {
 }
 
 std::vector<double> learning_rates(const fs::path& run) {
-  std::vector<double> rates;
-  for (const auto& line : metrics(run))
-    if (line.at("type") == "train") rates.push_back(line.at("learning_rate"));
-  return rates;
+  return fields_of<double>(run, "train", "learning_rate");
 }
 
 /// The weights of a setting's run, made by updates with these learning rates and nothing else.
@@ -285,14 +286,9 @@ BOOST_AUTO_TEST_CASE(a_new_best_renews_the_patience) {
   setting.settings.patience = 1;
   const auto run = setting.folder.path / "run";
   BOOST_TEST(setting.train(run));
-  const auto lines = metrics(run);
-  int best = 0;
-  for (const auto& line : lines)
-    if (line.at("type") == "valid") {
-      BOOST_TEST(line.at("best_step") == line.at("step"));
-      best = line.at("best_step");
-    }
-  BOOST_TEST(best == 4);
+  const auto best = fields_of<int>(run, "valid", "best_step");
+  BOOST_TEST(best == validated_steps(run), boost::test_tools::per_element());
+  BOOST_TEST(best.back() == 4);
 }
 
 BOOST_AUTO_TEST_CASE(a_run_ends_when_its_time_does) {
@@ -336,10 +332,8 @@ BOOST_AUTO_TEST_CASE(a_new_run_goes_on_where_another_one_was) {
   fs::remove_all(old);
   BOOST_TEST(setting.train(longer));
   BOOST_TEST(fs::read_symlink(longer / "checkpoint_last") == "checkpoint_7");
-  std::vector<int> steps;
-  for (const auto& line : metrics(longer))
-    if (line.at("type") == "train") steps.push_back(line.at("step"));
-  BOOST_TEST(steps == (std::vector<int>{5, 6, 7}), boost::test_tools::per_element());
+  BOOST_TEST(fields_of<int>(longer, "train", "step") == (std::vector<int>{5, 6, 7}),
+             boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(a_new_run_begins_with_the_weights_of_another_one) {
