@@ -1,5 +1,5 @@
 # demix::model has the headers in DEMIX_INCLUDE_DIR and what core, device, ops, model, comm and optim link to; demix::demix
-# is everything. DEMIX_SYSTEM is SYSTEM where the headers are a guest's, so that the host's warnings are not about them.
+# is everything; demix::mpi, where MPI was found, is what comm/mpi.hpp needs besides. DEMIX_SYSTEM is SYSTEM where the headers are a guest's, so that the host's warnings are not about them.
 function(demix_add_targets everything)
   if(NOT TARGET demix::model)
     add_library(demix_model INTERFACE)
@@ -15,5 +15,11 @@ function(demix_add_targets everything)
     target_include_directories(demix SYSTEM INTERFACE ${DEMIX_HDF5_INCLUDE_DIR} ${PCRE2_INCLUDE_DIR})
     target_link_libraries(demix INTERFACE demix_model Boost::program_options nlohmann_json::nlohmann_json
                                           ${DEMIX_HDF5_LIBRARY} ${PCRE2_LIBRARY} ZLIB::ZLIB)
+  endif()
+  if(TARGET MPI::MPI_CXX AND NOT TARGET demix::mpi)
+    add_library(demix_mpi INTERFACE)
+    add_library(demix::mpi ALIAS demix_mpi)
+    target_compile_definitions(demix_mpi INTERFACE DEMIX_MPI)
+    target_link_libraries(demix_mpi INTERFACE demix_model MPI::MPI_CXX)
   endif()
 endfunction()

@@ -20,8 +20,13 @@ $environment_help
 mix_differences="What differs from the original: one process scores all experts, one after the other; at the first token of a
 sequence the posterior is PRIOR, where the original has equal weights."
 
-complain() { printf '%s: %s (see --help)\n' "$(basename "$0")" "$*" >&2; exit 2; }
-note() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+# The processes that mpirun or srun started this script as, and the number of this one among them.
+ranks=${OMPI_COMM_WORLD_SIZE:-${PMI_SIZE:-${SLURM_STEP_NUM_TASKS:-1}}}
+rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${SLURM_PROCID:-0}}}
+((ranks > 1)) || rank=0
+
+complain() { ((rank > 0)) || printf '%s: %s (see --help)\n' "$(basename "$0")" "$*" >&2; exit 2; }
+note() { ((rank > 0)) || printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
 
 # value_of OPTION: prints the value that `options` gives it; fails where they give none.
 value_of() {
@@ -91,7 +96,7 @@ require_program() {
 run() {
   local path
   require_program "$1"
-  printf '+ %s\n' "$*" >&2
+  ((rank > 0)) || printf '+ %s\n' "$*" >&2
   shift
   exec "$path" "$@"
 }

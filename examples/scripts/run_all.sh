@@ -9,7 +9,7 @@ Trains EXPERIMENT (dense, unbalanced, domain_token or demix) on the domains of D
 (transformer_lm, transformer_lm_gpt3_small, ..._medium, ..._large, ..._xl).
 
   NUM_GPUS           sets the batch: 2 sequences for each GPU, shared out evenly among the domains
-  PORT               for the argument list's sake: one process needs none
+  PORT               for the argument list's sake: the launcher connects the processes
   ARCH               the architecture; its recipe comes with it
   EXPERIMENT         matched by pattern, in this order: *demix*, *unbalanced*, *dense*, *domain_token*
   DATA_PATH          the data-bin. If it has all of the paper's eight training domains, these are trained on: 1b, cs,
@@ -26,8 +26,11 @@ Trains EXPERIMENT (dense, unbalanced, domain_token or demix) on the domains of D
 $environment_help
   DEMIX_TRAIN_OPTIONS   options of the trainer, as behind --, which wins
 
-What differs from the original: there is one process, no srun and no mpirun, but the batch that so many GPUs would see
-together. Experts stand in alphabetical order, as there. *switch* and *gshard* are refused: no program of demix trains
+Under srun or mpirun the script trains on the processes that it was started as, which may be fewer than NUM_GPUS:
+  mpirun -n 8 scripts/run_all.sh 8 ...      srun --mpi=pmix --kill-on-bad-exit=1 scripts/run_all.sh 8 ...
+Alone it is one process. Either way an update has the batch that NUM_GPUS GPUs would see together.
+
+What differs from the original: it does not call srun itself (examples/slurm has jobs for sbatch). Experts stand in alphabetical order, as there. *switch* and *gshard* are refused: no program of demix trains
 them."
 read_arguments DEMIX_TRAIN_OPTIONS 7 8 "$@"
 gpus=${arguments[0]} port=${arguments[1]} arch=${arguments[2]} experiment=${arguments[3]} data=${arguments[4]}
@@ -82,11 +85,17 @@ else
 fi
 count=${#domains[@]}
 ((count > 0)) || complain "DATA_PATH: '$data' has no domain (DOMAIN/train.idx)"
-((2 * gpus % count == 0)) || value_of --batch-size >/dev/null ||
-  complain "NUM_GPUS: the 2 x $gpus sequences of a batch cannot be shared out evenly among $count domains; choose the" \
-    "domains with -- --train-domains A,B,..., or each one's sequences with -- --batch-size N"
+# Micro-batches that the processes make side by side, as docs/training.md says of ranks.
+parts=$((ranks < count ? ranks : count))
+while ((ranks % parts != 0)); do ((parts -= 1)); done
+at_once=$((ranks / parts))
+if [[ $program == demix && $ranks -le $count ]]; then at_once=1; fi
+((2 * gpus % (count * at_once) == 0)) || value_of --batch-size >/dev/null ||
+  complain "NUM_GPUS: the 2 x $gpus sequences of a batch cannot be shared out evenly among $(
+    ((at_once == 1)) || echo "$at_once groups of processes with "
+  )$count domains; choose the domains with -- --train-domains A,B,..., or each one's sequences with -- --batch-size N"
 
 list=$(printf '%s\n' "${domains[@]}" | in_order | paste -sd, -)
-choose_defaults --train-domains "$list" --batch-size $((2 * gpus / count)) --log-interval 50
+choose_defaults --train-domains "$list" --batch-size $((2 * gpus / count / at_once)) --log-interval 50
 run "demix-train-$program" "$data" --arch "$arch" "${defaults[@]}" \
   --save-dir "${arguments[5]}/${name}_${gpus}_GPUs_${arch}_${arguments[6]}" "${options[@]}"

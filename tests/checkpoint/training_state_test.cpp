@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(ranks_write_the_bytes_that_one_process_writes) {
   for (const int ranks : {2, 3, 6}) {
     const auto here = folder.path / concat("ranks", ranks);
     ThreadComm::run(ranks, [&](ThreadComm comm) {
-      const auto placement = Placement::expert_parallel(comm.rank(), ranks, domains.size());
+      const auto placement = Placement::by_domain(comm.rank(), ranks, domains.size());
       Trainee part(placement.held_experts().list(), 1);
       comm::Agreement together(part.device, comm);
       const auto state = part.state("scalars");
@@ -208,7 +208,7 @@ BOOST_AUTO_TEST_CASE(ranks_that_cannot_save_all_throw_and_leave_no_trace) {
     std::vector<std::string> result(2);
     ThreadComm::run(2, [&](ThreadComm comm) {
       const int rank = comm.rank();
-      const auto placement = Placement::expert_parallel(rank, 2, domains.size());
+      const auto placement = Placement::by_domain(rank, 2, domains.size());
       Trainee part(placement.held_experts().list(), 1);
       comm::Agreement together(part.device, comm);
       auto metadata = metadata_of(part.model, "demix");
@@ -235,7 +235,7 @@ BOOST_AUTO_TEST_CASE(every_expert_must_have_one_rank_that_writes_it) {
                       {"the expert of domain 'b' would be written by 0 ranks"}));
   ThreadComm::run(2, [&](ThreadComm comm) {
     // Each rank takes itself for the only one of its experts.
-    const auto placement = Placement::expert_parallel(comm.rank(), 2, domains.size());
+    const auto placement = Placement::by_domain(comm.rank(), 2, domains.size());
     Trainee whole(all);
     comm::Agreement together(whole.device, comm);
     const auto error = error_of([&] {
@@ -274,7 +274,7 @@ BOOST_AUTO_TEST_CASE(new_scalars_divide_a_state_of_before) {
     write_old_state(path, "trained", 3, domains, trainee.state("scalars"));
     write_bytes(path / ".state.partial", "in the way");
     ThreadComm::run(ranks, [&](ThreadComm comm) {
-      const auto placement = Placement::expert_parallel(comm.rank(), ranks, domains.size());
+      const auto placement = Placement::by_domain(comm.rank(), ranks, domains.size());
       Trainee part(placement.held_experts().list(), 1);
       comm::Agreement together(part.device, comm);
       checkpoint::replace_scalars(part.device, path, metadata_of(part.model, "demix"), part.state("scalars"),

@@ -97,7 +97,8 @@ class ThreadComm {
     });
     std::copy(values.begin(), values.end(), x.begin());
   }
-  void wait() {}
+  void progress() {}
+  void wait(comm::Patience = comm::Patience::update) {}
   void barrier() {
     World& world = group_->world;
     std::unique_lock lock(world.mutex);

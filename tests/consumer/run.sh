@@ -9,7 +9,7 @@ trap 'rm -rf "$folder"' EXIT
 fail() { printf 'consumer: %s\n' "$*" >&2; exit 1; }
 
 cp "$source"/tests/consumer/*.cpp "$folder"
-(cd "$source/include" && find demix -name '*.hpp' | sort | sed 's/.*/#include "&"/') >"$folder/all_headers.hpp"
+(cd "$source/include" && find demix -name '*.hpp' ! -path demix/comm/mpi.hpp | sort | sed 's/.*/#include "&"/') >"$folder/all_headers.hpp"
 project=project
 if [[ $mode == subdirectory ]]; then
   settings=(-DDEMIX_SOURCE="$source")

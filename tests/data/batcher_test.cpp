@@ -154,6 +154,41 @@ BOOST_AUTO_TEST_CASE(ranks_that_share_the_texts_draw_what_one_process_draws) {
       Error);
 }
 
+BOOST_AUTO_TEST_CASE(parts_of_a_batch_make_up_the_whole) {
+  const test::TemporaryFolder folder;
+  const auto datasets = three_domains(folder);
+  const auto batcher = [&](data::Sampling sampling, data::BatchPart part) {
+    return data::TrainBatcher(datasets, data::numbered(in_order), sampling, 2, Seed{1}, part);
+  };
+  for (const auto sampling : {data::Sampling::balanced, data::Sampling::unbalanced})
+    for (const std::size_t parts : {1u, 2u, 3u, 4u, 6u})
+      for (std::uint64_t position = 0; position < 10; ++position) {
+        const Batch all = batcher(sampling, {}).batch(position);
+        std::vector<Token> source;
+        for (std::size_t part = 0; part < parts; ++part) {
+          const Batch batch = batcher(sampling, {part, parts}).batch(position);
+          batch.validate(1000, 3);
+          BOOST_TEST(batch.sequences() >= 6 / parts);
+          BOOST_TEST(batch.sequences() <= (6 + parts - 1) / parts);
+          for (const auto& segment : batch.segments) {
+            BOOST_TEST(segment.first_of_all == source.size() / all.sequence_length + segment.first);
+            const auto whose = std::ranges::find_if(all.segments, [&](const auto& there) {
+              return there.first <= segment.first_of_all && segment.first_of_all < there.last;
+            });
+            BOOST_TEST((whose->domain == segment.domain));
+          }
+          source.insert(source.end(), batch.source.begin(), batch.source.end());
+        }
+        BOOST_TEST(source == all.source, boost::test_tools::per_element());
+      }
+  BOOST_CHECK_THROW(batcher(data::Sampling::balanced, {0, 7}), Error);
+  BOOST_CHECK_THROW(batcher(data::Sampling::balanced, {2, 2}), Error);
+  BOOST_CHECK_THROW(batcher(data::Sampling::balanced, {0, 0}), Error);
+  BOOST_CHECK_THROW(data::TrainBatcher(datasets, {{DomainId(0), 1}, {DomainId(1), 0}, {DomainId(2), 2}},
+                                       data::Sampling::balanced, 2, Seed{1}, {0, 2}),
+                    Error);
+}
+
 BOOST_AUTO_TEST_CASE(an_empty_batch_is_an_error) {
   const std::vector<data::BlockDataset> none;
   BOOST_CHECK_THROW(data::TrainBatcher(none, {}, data::Sampling::balanced, 1, Seed{1}), Error);

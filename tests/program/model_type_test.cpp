@@ -14,7 +14,7 @@ namespace {
 struct Named final : ModelType {
   explicit Named(std::string name) : ModelType({std::move(name), data::Sampling::balanced, false, 0, {}}) {}
   std::shared_ptr<eval::Scorer> load(const checkpoint::ModelSource&, int) const override { return {}; }
-  int train(const TrainOptions&, StopSignal&) const override { return 0; }
+  int train(const TrainOptions&, comm::Any, StopSignal&) const override { return 0; }
   int adapt(const checkpoint::ModelSource&, const AdaptOptions&, StopSignal&) const override { return 0; }
 };
 

@@ -88,6 +88,22 @@ BOOST_AUTO_TEST_CASE(one_process_stands_for_a_gpu_for_each_domain) {
   BOOST_TEST(refusal({{"data-parallel-groups", "0 1 2 3"}}, dense_type).ends_with("are '0,1,2,3'"));
 }
 
+BOOST_AUTO_TEST_CASE(ranks_stand_for_gpus) {
+  const auto refusal_on = [](std::size_t ranks, const OriginalOptions& options,
+                             const ModelTraits& type = demix_type) {
+    return error_of([&] { agree(options, type, 4, 2, ranks); });
+  };
+  for (const std::size_t ranks : {2u, 4u, 8u})
+    BOOST_TEST(refusal_on(ranks, {{"distributed-world-size", std::to_string(ranks)}}) == "no error");
+  BOOST_TEST(refusal_on(2, {{"distributed-world-size", "4"}}) ==
+             "--distributed-world-size 4: 2 processes were started");
+  BOOST_TEST(refusal_on(2, {{"data-parallel-groups", "0 1"}}) == "no error");
+  BOOST_TEST(refusal_on(8, {{"data-parallel-groups", "0,1 2,3 4,5 6,7"}}) == "no error");
+  BOOST_TEST(refusal_on(8, {{"data-parallel-groups", "0,2 1,3 4,6 5,7"}})
+                 .ends_with("those of 8 ranks are '0,1 2,3 4,5 6,7'"));
+  BOOST_TEST(refusal_on(3, {{"data-parallel-groups", "0,1,2"}}, dense_type) == "no error");
+}
+
 BOOST_AUTO_TEST_CASE(a_subset_names_domains) {
   BOOST_TEST(domains_of_subset("valid_1b,valid_a_b") == (std::vector<std::string>{"1b", "a_b"}),
              boost::test_tools::per_element());

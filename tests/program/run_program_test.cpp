@@ -18,11 +18,19 @@ BOOST_AUTO_TEST_CASE(exit_codes) {
   BOOST_TEST(run_program("p", []() -> int { throw Error("a bad file"); }) == 1);
   BOOST_TEST(run_program("p", []() -> int { throw std::bad_alloc(); }) == 1);
   BOOST_TEST(run_program("p", []() -> int { throw UsageError("a wrong option"); }) == 2);
+  BOOST_TEST(run_program("p", []() -> int { throw comm::RankLost("rank 3 is lost"); }) == 1);
   BOOST_TEST(run_program("p", []() -> int { throw std::length_error("vector"); }) == 1);
   BOOST_TEST(contains(err.text(), "p: memory ran out\n"));
   BOOST_TEST(contains(err.text(), "p: a size is more than memory can hold (vector)\n"));
   BOOST_TEST(contains(err.text(), "p: a bad file\n"));
+  BOOST_TEST(contains(err.text(), "p: rank 3 is lost\n"));
   BOOST_TEST(contains(err.text(), "p: a wrong option\np: --help shows the usage\n"));
+}
+
+BOOST_AUTO_TEST_CASE(only_a_lost_rank_keeps_others_from_being_asked) {
+  BOOST_TEST(ending_of("p", []() -> int { throw comm::RankLost("x"); }).rank_lost);
+  BOOST_TEST(!ending_of("p", []() -> int { throw Error("x"); }).rank_lost);
+  BOOST_TEST(ending_of("p", [] { return 3; }).code == 3);
 }
 
 BOOST_AUTO_TEST_CASE(a_signal_that_came_first_hides_no_error) {

@@ -78,4 +78,11 @@ BOOST_FIXTURE_TEST_CASE(more_than_memory_holds_is_refused_at_once, Fixture) {
   BOOST_CHECK_THROW(complete(type->traits, options), UsageError);
 }
 
+BOOST_FIXTURE_TEST_CASE(ranks_that_cannot_share_the_experts_are_wrong_usage, Fixture) {
+  for (const int ranks : {2, 3, 6}) complete(type->traits, options, ranks - 1, ranks);
+  BOOST_CHECK_THROW(complete(type->traits, options, 0, 4), UsageError);
+  const auto dense = model_type<Dense>("dense");
+  for (const int ranks : {2, 4, 7}) complete(dense->traits, options, ranks - 1, ranks);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

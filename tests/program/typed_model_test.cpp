@@ -59,7 +59,7 @@ struct Fixture : RunSetting {
 std::pair<int, std::string> run_training(const ModelType& type, const TrainOptions& options) {
   const CapturedDescriptor errors(STDERR_FILENO);
   StopSignal stop("trainer");
-  const int code = type.train(options, stop);
+  const int code = type.train(options, comm::Any(comm::Self()), stop);
   return {code, errors.text()};
 }
 

@@ -13,19 +13,26 @@ BOOST_AUTO_TEST_CASE(shared_gradients_are_summed_over_all_ranks_and_experts_over
   for (const int ranks : {1, 2, 4, 6})
     ThreadComm::run(ranks, [&](ThreadComm comm) {
       const int rank = comm.rank();
-      const auto placement = comm::Placement::expert_parallel(rank, ranks, two.size());
+      const auto placement = comm::Placement::by_domain(rank, ranks, two.size());
       device::Cpu device(1);
       Experts model(device, small_config(), two, placement.held_experts());
       auto gradients = model.make_gradients();
       for (const RegionId r : gradients.regions())
         for (float& x : gradients.region(r))
           x = static_cast<float>(10 * rank + (r.is_shared() ? 0 : 1 + static_cast<int>(index(r.expert()))));
-      train::GradientSync<ThreadComm> sync(std::move(comm), placement);
-      sync.all_reduce(gradients);
+      train::GradientSync<ThreadComm> sync(std::move(comm), placement, model.layout(), 50);
+      sync.begin();
+      const std::size_t n = gradients.region(RegionId::shared()).size(),
+                        e = gradients.region(placement.held_experts().list().front()).size();
+      // Ranks may hear of it in steps of their own.
+      for (int step = 1; step <= rank % 3; ++step)
+        sync.sum_from(gradients, n - n * static_cast<std::size_t>(step) / 3,
+                      e - e * static_cast<std::size_t>(step) / 3);
+      sync.finish(gradients);
       for (const RegionId r : gradients.regions()) {
         float expected = 0;
         for (int other = 0; other < ranks; ++other) {
-          const auto there = comm::Placement::expert_parallel(other, ranks, two.size());
+          const auto there = comm::Placement::by_domain(other, ranks, two.size());
           if (r.is_shared())
             expected += static_cast<float>(10 * other);
           else if (there.held_experts().contains(r.expert()))
@@ -42,11 +49,11 @@ BOOST_AUTO_TEST_CASE(shared_gradients_are_summed_over_all_ranks_and_experts_over
 
 BOOST_AUTO_TEST_CASE(a_placement_of_another_rank_is_refused) {
   const auto made = [](const comm::Placement& placement) {
-    return error_of([&] { train::GradientSync<comm::Self>(comm::Self(), placement); });
+    return error_of([&] { train::GradientSync<comm::Self>(comm::Self(), placement, ParameterLayout()); });
   };
   BOOST_TEST(made(comm::Placement::whole(2)) == "no error");
-  BOOST_TEST(mentions(made(comm::Placement::data_parallel(1, 2, 2)), {"rank 1 of 2 on rank 0 of 1"}));
-  BOOST_TEST(mentions(made(comm::Placement::data_parallel(0, 2, 2)), {"rank 0 of 2 on rank 0 of 1"}));
+  BOOST_TEST(mentions(made(comm::Placement::by_sequence(1, 2, 2)), {"rank 1 of 2 on rank 0 of 1"}));
+  BOOST_TEST(mentions(made(comm::Placement::by_sequence(0, 2, 2)), {"rank 0 of 2 on rank 0 of 1"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

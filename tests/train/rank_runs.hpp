@@ -23,7 +23,8 @@ class Faulty final : public train::TrainableModel<typename Model::DeviceType, ty
   /// `before(what, text)` is called before the calls "weights", with no text, "accumulate_gradients" and
   /// "token_losses".
   Faulty(Model& model, std::function<void(const std::string&, const Batch&)> before)
-      : model_(model), before_(std::move(before)), scorer_(*this) {}
+      : model_(model), whole_(model), before_(std::move(before)), scorer_(*this) {}
+  using typename train::TrainableModel<D, P>::Complete;
   D& device() const override { return model_.device(); }
   Weights<D, P>& weights() override {
     before_("weights", {});
@@ -34,9 +35,9 @@ class Faulty final : public train::TrainableModel<typename Model::DeviceType, ty
   ModelConfig dictionary_config() const override { return model_.dictionary_config(); }
   const std::vector<std::string>& domains() const override { return model_.domains(); }
   void accumulate_gradients(const Batch& batch, const ops::Dropout& dropout, GradientArena<D, P>& gradients,
-                            LossTotals<D>& totals) override {
+                            LossTotals<D>& totals, const Complete& complete) override {
     before_("accumulate_gradients", batch);
-    model_.accumulate_gradients(batch, dropout, gradients, totals);
+    whole_.accumulate_gradients(batch, dropout, gradients, totals, complete);
   }
   eval::Scorer& scorer() override { return scorer_; }
 
@@ -56,6 +57,7 @@ class Faulty final : public train::TrainableModel<typename Model::DeviceType, ty
   };
 
   Model& model_;
+  train::Trainable<Model> whole_;
   std::function<void(const std::string&, const Batch&)> before_;
   HeardScorer scorer_;
 };
@@ -121,8 +123,8 @@ Endings run_on_ranks(const RunSetting& setting, const fs::path& save_dir, int ra
   }
   ThreadComm::run(ranks, [&](ThreadComm comm) {
     const int rank = comm.rank();
-    const auto placement = Model::has_experts ? comm::Placement::expert_parallel(rank, ranks, domains)
-                                              : comm::Placement::data_parallel(rank, ranks, domains);
+    const auto placement = Model::has_experts ? comm::Placement::by_domain(rank, ranks, domains)
+                                              : comm::Placement::by_sequence(rank, ranks, domains);
     end(rank, [&] { return run_rank<Model>(setting, settings, std::move(comm), placement, events); });
   });
   return endings;

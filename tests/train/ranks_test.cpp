@@ -46,7 +46,8 @@ class Share {
           data::open_split(setting.data(), four[index(domain)], "train", 11, model.text_length()));
       texts.push_back({domain, index(domain)});
     }
-    const data::TrainBatcher batcher(datasets, texts, sampling, 2, Seed{1});
+    const data::TrainBatcher batcher(datasets, texts, sampling, 2, Seed{1},
+                                     {placement.part, placement.parts});
     train::Trainable<Model> trainable(model);
     train::Updates<device::Cpu, typename Model::PrecisionType, Comm, optim::Adam> loop(
         trainable, batcher, std::move(comm), placement, {micro_batches, 0.1, Seed{1}}, {},
@@ -92,9 +93,8 @@ Outcome together(const RunSetting& setting, int ranks, std::size_t micro_batches
   Outcome outcome;
   std::mutex mutex;
   ThreadComm::run(ranks, [&](ThreadComm comm) {
-    const auto placement = Model::has_experts
-                               ? comm::Placement::expert_parallel(comm.rank(), ranks, four.size())
-                               : comm::Placement::data_parallel(comm.rank(), ranks, four.size());
+    const auto placement = Model::has_experts ? comm::Placement::by_domain(comm.rank(), ranks, four.size())
+                                              : comm::Placement::by_sequence(comm.rank(), ranks, four.size());
     Share<Model>::run(setting, std::move(comm), placement, sampling, micro_batches, outcome, mutex);
   });
   return outcome;
@@ -160,12 +160,19 @@ BOOST_AUTO_TEST_CASE(replicas_equal_one_process_with_twice_the_micro_batches) {
   for (const auto& [region, holders] : found.holders) BOOST_TEST(holders == (region.is_shared() ? 8 : 2));
 }
 
-BOOST_AUTO_TEST_CASE(dense_and_domain_token_models_are_data_parallel) {
+BOOST_AUTO_TEST_CASE(models_without_experts_share_out_the_sequences) {
   const RunSetting setting(four);
-  check_same(together<Dense>(setting, 2, 1), alone<Dense>(setting, 2));
-  check_same(together<DomainTokens>(setting, 4, 1), alone<DomainTokens>(setting, 4));
   const auto unbalanced = data::Sampling::unbalanced;
-  check_same(together<Dense>(setting, 2, 1, unbalanced), alone<Dense>(setting, 2, unbalanced));
+  const Outcome dense = alone<Dense>(setting, 2), from_all = alone<Dense>(setting, 2, unbalanced);
+  for (const int ranks : {2, 3, 4}) {
+    check_same(together<Dense>(setting, ranks, 2), dense);
+    check_same(together<Dense>(setting, ranks, 2, unbalanced), from_all);
+  }
+  // Two micro-batches at a time, each shared out among four or three; and five by one rank each.
+  check_same(together<Dense>(setting, 8, 1), dense);
+  check_same(together<Dense>(setting, 6, 1, unbalanced), from_all);
+  check_same(together<DomainTokens>(setting, 4, 1), alone<DomainTokens>(setting, 1));
+  check_same(together<DomainTokens>(setting, 5, 1), alone<DomainTokens>(setting, 5));
 }
 
 BOOST_AUTO_TEST_CASE(ranks_repeat_bit_for_bit) {
@@ -180,14 +187,14 @@ BOOST_AUTO_TEST_CASE(who_wants_to_stop_is_heard_by_all) {
   std::vector<double> heard;
   ThreadComm::run(2, [&](ThreadComm comm) {
     const int rank = comm.rank();
-    const auto placement = comm::Placement::data_parallel(rank, 2, four.size());
+    const auto placement = comm::Placement::by_sequence(rank, 2, four.size());
     device::Cpu device(1);
     Dense model(device, small_config(), four, Seed{3});
     std::vector<data::BlockDataset> datasets;
     for (const auto& name : four)
       datasets.push_back(data::open_split(setting.data(), name, "train", 11, model.text_length()));
     const data::TrainBatcher batcher(datasets, data::numbered(placement.domains), data::Sampling::balanced, 2,
-                                     Seed{1});
+                                     Seed{1}, {placement.part, placement.parts});
     train::Trainable<Dense> trainable(model);
     train::Updates<device::Cpu, Fp32, ThreadComm, optim::Adam> loop(
         trainable, batcher, std::move(comm), placement, {1, 0.1, Seed{1}}, {},

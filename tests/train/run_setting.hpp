@@ -47,8 +47,10 @@ struct RunSetting {
   }
 
   train::TrainingData open(std::size_t block_length, const std::vector<std::string>& names) const {
-    return train::open_data(data(), text::vocabulary_fingerprint(data()), names,
-                            text::Dictionary::load(data() / "dict.txt").size(), block_length, DomainId(0));
+    std::vector<DomainId> ids;
+    for (std::size_t d = 0; d < names.size(); ++d) ids.push_back(DomainId(static_cast<int>(d)));
+    return train::open_data(data(), text::vocabulary_fingerprint(data()), names, ids,
+                            text::Dictionary::load(data() / "dict.txt").size(), block_length);
   }
 
   /// Starts or continues the run in `save_dir`; what Trainer::run returns.

@@ -156,17 +156,18 @@ BOOST_AUTO_TEST_CASE(in_single_precision_metrics_are_those_of_one_process) {
   check_same_metrics(here, alone, 2e-6);
 }
 
-BOOST_AUTO_TEST_CASE(dense_and_domain_token_models_are_data_parallel) {
+BOOST_AUTO_TEST_CASE(models_without_experts_share_out_the_sequences) {
   const RunSetting setting(four);
-  const auto check = [&]<class Model>(const std::string& name, int ranks) {
+  const auto check = [&]<class Model>(const std::string& name, int ranks, std::size_t at_once) {
     const auto alone = setting.folder.path / (name + "-alone"), here = setting.folder.path / name;
-    check_all(run_on_ranks<Model>(setting, alone, 0, static_cast<std::size_t>(ranks)), "done");
+    check_all(run_on_ranks<Model>(setting, alone, 0, at_once), "done");
     check_all(run_on_ranks<Model>(setting, here, ranks, 1), "done");
     check_same_metrics(here, alone);
     check_same_numbers(here / "checkpoint_4", alone / "checkpoint_4");
   };
-  check.operator()<Fp64Dense>("dense", 2);
-  check.operator()<Fp64Tokens>("tokens", 3);
+  check.operator()<Fp64Dense>("dense", 2, 1);
+  check.operator()<Fp64Dense>("dense in replicas", 8, 2);
+  check.operator()<Fp64Tokens>("tokens", 3, 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_stop_on_one_rank_stops_all_and_saves_once) {

@@ -93,8 +93,8 @@ BOOST_AUTO_TEST_CASE(an_update_without_tokens_changes_nothing_and_says_so) {
     ModelConfig dictionary_config() const override { return model_.dictionary_config(); }
     const std::vector<std::string>& domains() const override { return model_.domains(); }
     void accumulate_gradients(const Batch& batch, const ops::Dropout& dropout,
-                              GradientArena<device::Cpu, Fp32>& gradients,
-                              LossTotals<device::Cpu>& totals) override {
+                              GradientArena<device::Cpu, Fp32>& gradients, LossTotals<device::Cpu>& totals,
+                              const Complete&) override {
       Batch blind = batch;
       std::fill(blind.target.begin(), blind.target.end(), pad_token);
       model_.accumulate_gradients(blind, dropout, gradients, totals);

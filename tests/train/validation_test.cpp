@@ -65,10 +65,10 @@ BOOST_AUTO_TEST_CASE(any_ranks_find_the_numbers_of_one_process_bit_for_bit) {
       BOOST_TEST(scored_by.size() == 4u);
     }
   };
-  check.operator()<Experts>({2, 4, 8}, comm::Placement::expert_parallel);
+  check.operator()<Experts>({2, 4, 8}, comm::Placement::by_domain);
   BOOST_TEST((scored_by == std::map<std::size_t, int>{{0, 0}, {1, 2}, {2, 4}, {3, 6}}));
-  check.operator()<Dense>({2, 3, 6}, comm::Placement::data_parallel);
-  check.operator()<Dense>({2}, comm::Placement::data_parallel);
+  check.operator()<Dense>({2, 3, 6}, comm::Placement::by_sequence);
+  check.operator()<Dense>({2}, comm::Placement::by_sequence);
   BOOST_TEST((scored_by == std::map<std::size_t, int>{{0, 0}, {1, 1}, {2, 0}, {3, 1}}));
 }
 

@@ -43,9 +43,9 @@ class Adaptation {
             {settings.checkpoint.string(), base.metadata().vocabulary_fingerprint})),
         folder_(settings, base.metadata()),
         model_(device, config_of(base.metadata(), settings), new_domains(base.metadata(), settings.domain)),
-        data_(train::open_data(settings.data, vocabulary_fingerprint_, {settings.domain},
-                               base.metadata().config.vocabulary, model_.text_length(),
-                               DomainId(static_cast<int>(model_.domains().size()) - 1))) {
+        data_(train::open_data(settings.data, vocabulary_fingerprint_, model_.domains(),
+                               {DomainId(static_cast<int>(model_.domains().size()) - 1)},
+                               base.metadata().config.vocabulary, model_.text_length())) {
     Model old = base.template load<Model>(device);
     record_ = folder_.record(has_choice, [&] {
       on_choice();

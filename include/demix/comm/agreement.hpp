@@ -31,14 +31,15 @@ class Agreement {
   /// Whether this is rank 0, to which everything belongs that is there once.
   bool is_first() const { return comm_.rank() == 0; }
 
-  /// Numbers of the host become their sums over the ranks.
-  void sum(std::span<double> numbers) {
+  /// Numbers of the host become their sums over the ranks. `patience` says what others may be busy with until
+  /// they come here.
+  void sum(std::span<double> numbers, Patience patience = Patience::update) {
     if (is_alone()) return;
     there_.reserve(numbers.size());
     const std::span<double> there(there_.data(), numbers.size());
     device_.copy_to_device(there.data(), numbers.data(), numbers.size());
     comm_.all_reduce(there);
-    comm_.wait();
+    comm_.wait(patience);
     device_.copy_to_host(numbers.data(), there.data(), numbers.size());
   }
 
@@ -48,7 +49,7 @@ class Agreement {
     const auto size = static_cast<std::size_t>(comm_.size()), rank = static_cast<std::size_t>(comm_.rank());
     std::vector<double> lengths(size, 0.0);
     lengths[rank] = static_cast<double>(text.size());
-    sum(lengths);
+    sum(lengths, Patience::files);
     std::vector<std::size_t> first{0};
     for (const double length : lengths) first.push_back(first.back() + static_cast<std::size_t>(length));
     std::vector<double> bytes(first.back(), 0.0);
@@ -67,7 +68,7 @@ class Agreement {
   /// Whether any rank is busy still. When one or more come with a problem, all ranks throw: these what they
   /// have, the others Error with the message of the lowest rank that failed, or Stopped when none failed; a
   /// failure elsewhere goes before a signal here.
-  bool meet(const std::exception_ptr& problem, bool busy = false) {
+  bool meet(const std::exception_ptr& problem, bool busy = false, Patience patience = Patience::update) {
     if (is_alone()) {
       if (problem) std::rethrow_exception(problem);
       return busy;
@@ -75,12 +76,12 @@ class Agreement {
     const auto [stopped, message] = describe(problem);
     std::array<double, 3> counts{problem && stopped ? 1.0 : 0.0, problem && !stopped ? 1.0 : 0.0,
                                  busy ? 1.0 : 0.0};
-    sum(counts);
+    sum(counts, patience);
     if (counts[0] + counts[1] > 0) leave(problem, stopped, message, counts[1] > 0);
     return counts[2] > 0;
   }
 
-  /// f() on every rank. Throws like meet unless it succeeded on all.
+  /// f(), which may read and write files, on every rank. Throws like meet unless it succeeded on all.
   template <class F>
   std::invoke_result_t<F&> together(F f) {
     using Result = std::invoke_result_t<F&>;
@@ -95,7 +96,7 @@ class Agreement {
     } catch (...) {
       problem = std::current_exception();
     }
-    meet(problem);
+    meet(problem, false, Patience::files);
     if constexpr (!std::is_void_v<Result>) return std::move(*result);
   }
 

@@ -26,7 +26,8 @@ class Self {
   }
   template <class T>
   void broadcast(std::span<T>, int) {}
-  void wait() {}
+  void progress() {}
+  void wait(Patience = Patience::update) {}
   Self split(int) { return {}; }
   void barrier() {}
   [[noreturn]] void abort(const std::string& message) {

@@ -42,27 +42,38 @@ inline std::vector<BatchText> numbered(const std::vector<DomainId>& domains) {
   return texts;
 }
 
-/// Shuffled training batches of D texts x `sequences_per_domain` sequences, each epoch in a new order.
+/// Which of `of` equal parts of a batch's sequences; sizes differ by one where they cannot be equal.
+struct BatchPart {
+  std::size_t number = 0, of = 1;
+};
+
+/// Shuffled training batches of D texts x `sequences_per_domain` sequences, each epoch in a new order; or a
+/// part of each.
 class TrainBatcher {
  public:
   /// `datasets[i]` is text `texts[i]`; all have one block length. They must outlive the batcher. Unbalanced
-  /// sampling needs all texts of the run.
+  /// sampling, and more parts than one, need all texts of the run. Throws Error when there are more parts
+  /// than sequences.
   TrainBatcher(const std::vector<BlockDataset>& datasets, std::vector<BatchText> texts, Sampling sampling,
-               std::size_t sequences_per_domain, Seed seed)
+               std::size_t sequences_per_domain, Seed seed, BatchPart part = {})
       : datasets_(datasets),
         texts_(std::move(texts)),
         sampling_(sampling),
         sequences_per_domain_(sequences_per_domain),
-        seed_(seed) {
+        seed_(seed),
+        part_(part) {
     require(!datasets.empty() && sequences_per_domain > 0, "a batch of ", sequences_per_domain,
             " sequences for each of ", datasets.size(), " domains is empty");
     require(texts_.size() == datasets.size(), datasets.size(), " texts of ", texts_.size(), " domains");
-    if (sampling_ == Sampling::unbalanced)
+    if (sampling_ == Sampling::unbalanced || part_.of != 1)
       for (std::size_t i = 0; i < texts_.size(); ++i)
-        require(texts_[i].number == i, "unbalanced sampling: text ", texts_[i].number, " stands at place ", i,
-                "; all texts of the run are needed, in their order");
+        require(texts_[i].number == i, "unbalanced sampling, or a part of a batch: text ", texts_[i].number,
+                " stands at place ", i, "; all texts of the run are needed, in their order");
     checked_product("tokens of a batch: domains, sequences of each, tokens of each", datasets.size(),
                     sequences_per_domain, datasets.front().block_length());
+    require(part_.number < part_.of && part_.of <= datasets.size() * sequences_per_domain, "part ",
+            part_.number, " of ", part_.of, " of a batch of ", datasets.size() * sequences_per_domain,
+            " sequences");
     for (const auto& dataset : datasets_) first_block_.push_back(first_block_.back() + dataset.blocks());
   }
 
@@ -84,15 +95,26 @@ class TrainBatcher {
         blocks[d].push_back(global - first_block_[d]);
       }
     }
+    const std::size_t sequences = domains * sequences_per_domain_,
+                      first = sequences * part_.number / part_.of,
+                      last = sequences * (part_.number + 1) / part_.of;
     Batch batch;
     batch.sequence_length = datasets_.front().block_length();
+    std::size_t next = 0;  // the number of a sequence among all of the texts here
     for (std::size_t d = 0; d < domains; ++d) {
-      const std::size_t first = batch.sequences();
-      for (const std::size_t block : blocks[d]) append_block(datasets_[d], block, batch);
-      if (blocks[d].empty()) continue;
+      const std::size_t first_here = batch.sequences(), before = next;
+      std::size_t skipped = 0;
+      for (const std::size_t block : blocks[d]) {
+        if (next >= first && next < last)
+          append_block(datasets_[d], block, batch);
+        else if (next < first)
+          ++skipped;
+        ++next;
+      }
+      if (batch.sequences() == first_here) continue;
       const std::size_t first_of_all =
-          sampling_ == Sampling::balanced ? texts_[d].number * sequences_per_domain_ : first;
-      batch.segments.push_back({texts_[d].domain, first, batch.sequences(), first_of_all});
+          (sampling_ == Sampling::balanced ? texts_[d].number * sequences_per_domain_ : before) + skipped;
+      batch.segments.push_back({texts_[d].domain, first_here, batch.sequences(), first_of_all});
     }
     return batch;
   }
@@ -111,6 +133,7 @@ class TrainBatcher {
   Sampling sampling_;
   std::size_t sequences_per_domain_;
   Seed seed_;
+  BatchPart part_;
   std::vector<std::size_t> first_block_{
       0};  // of each domain in the concatenation; the last entry is the total
 };

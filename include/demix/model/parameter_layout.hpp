@@ -114,6 +114,14 @@ class RegionLayout {
 struct ParameterLayout {
   RegionLayout shared;
   RegionLayout expert;  // empty in a model without experts
+
+  /// Where the parameters of a block begin.
+  struct BlockStart {
+    std::size_t shared, expert;  // elements of the regions
+  };
+  /// Of a transformer's blocks in their order, and at last of what comes after them, the final norm and an
+  /// output projection that is not tied. No block has parameters behind the next one's start.
+  std::vector<BlockStart> block_starts;
 };
 
 /// Names one region.

@@ -60,7 +60,16 @@ class Session {
   /// the device.
   void accumulate_gradients(const Batch& text, const ops::Dropout& dropout, Gradients& gradients,
                             LossTotals<D>& totals) {
-    const Batch batch = pass_there_and_back(text, dropout, gradients, totals.added());
+    accumulate_gradients(text, dropout, gradients, totals, [](std::size_t, std::size_t) {});
+  }
+
+  /// The same, telling what is complete: after complete(shared, expert) the gradients of the shared region
+  /// from element `shared` on, and of each expert from `expert` on, change no more, and what is submitted to
+  /// the device then sees them. It is called after each block, the last one first.
+  template <class Complete>
+  void accumulate_gradients(const Batch& text, const ops::Dropout& dropout, Gradients& gradients,
+                            LossTotals<D>& totals, const Complete& complete) {
+    const Batch batch = pass_there_and_back(text, dropout, gradients, totals.added(), complete);
     ops::segment_sum_accumulate(device_, losses_.data(), batch_.segments(), batch_.segment_count(),
                                 totals.losses());
     totals.count(batch);
@@ -68,7 +77,8 @@ class Session {
 
   /// The same; returns the losses, like token_losses.
   std::vector<A> accumulate_gradients(const Batch& text, const ops::Dropout& dropout, Gradients& gradients) {
-    const Batch batch = pass_there_and_back(text, dropout, gradients, nullptr);
+    const Batch batch =
+        pass_there_and_back(text, dropout, gradients, nullptr, [](std::size_t, std::size_t) {});
     return text_losses(batch, Network::prefix_length);
   }
 
@@ -167,8 +177,9 @@ class Session {
   }
 
   /// Forward, losses, and backward. Returns the batch that the blocks saw.
+  template <class Complete>
   Batch pass_there_and_back(const Batch& text, const ops::Dropout& dropout, Gradients& gradients,
-                            double* added_loss) {
+                            double* added_loss, const Complete& complete) {
     Batch batch = prepare(text, true);
     ForwardPass<D, P> pass = pass_of(batch);
     pass.dropout = dropout;
@@ -187,17 +198,23 @@ class Session {
       ops::linear_backward_weight<T>(device_, logits, h.slice_rows(first, last),
                                      gradients.shared(projection));
     });
-    backward(batch, {pass, gradients}, d_final);
+    backward(batch, {pass, gradients}, d_final, complete);
     return batch;
   }
 
-  void backward(const Batch& batch, const BackwardPass<D, P>& pass, Matrix<T> d_final) {
+  template <class Complete>
+  void backward(const Batch& batch, const BackwardPass<D, P>& pass, Matrix<T> d_final,
+                const Complete& complete) {
     const std::size_t rows = batch.rows(), blocks = network_.blocks().size();
     const auto dx = stream_gradient_.matrix(rows, width());
     device_.fill_zero(dx.data, dx.size());
     network_.final_norm().backward_accumulate(pass, stream(blocks, rows), d_final, dx, final_saved_);
-    for (std::size_t l = blocks; l-- > 0;)
+    const auto& starts = network_.layout().block_starts;
+    complete(starts[blocks].shared, starts[blocks].expert);
+    for (std::size_t l = blocks; l-- > 0;) {
       network_.blocks()[l].backward(pass, stream(l, rows), dx, saved_[l]);
+      complete(starts[l].shared, starts[l].expert);
+    }
     network_.embedding().backward(pass, batch_.groups(), dx);
   }
 

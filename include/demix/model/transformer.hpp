@@ -89,7 +89,14 @@ class Transformer {
 
   static std::vector<BlockType> make_blocks(ParameterLayout& layout, const ModelConfig& config) {
     std::vector<BlockType> blocks;
-    for (std::size_t l = 0; l < config.layers; ++l) blocks.emplace_back(layout, l, config);
+    const auto start_here = [&] {
+      layout.block_starts.push_back({layout.shared.size(), layout.expert.size()});
+    };
+    for (std::size_t l = 0; l < config.layers; ++l) {
+      start_here();
+      blocks.emplace_back(layout, l, config);
+    }
+    start_here();
     return blocks;
   }
 

@@ -54,7 +54,7 @@ inline bool parse_adapt_options(int argc, char** argv, checkpoint::Checkpoints& 
   std::optional<std::uint64_t> updates;
   if (values.count("max-update")) updates = values["max-update"].as<std::size_t>();
   shared.read(values, adapt::recipe(metadata, updates));
-  options.threads = shared.threads();
+  options.threads = shared.threads(1);
   return true;
 }
 

@@ -113,11 +113,11 @@ inline auto* probability(double& variable) {
       variable, [](double p) { return p >= 0 && p < 1; }, "a number from 0, below 1");
 }
 
-/// `given`, or where that is 0 what OMP_NUM_THREADS says, or one thread for each available processor. Throws
-/// UsageError when that is too large.
-inline int thread_count(int given) {
+/// `given`, or where that is 0 what OMP_NUM_THREADS says, or one thread for each available processor, which
+/// are shared out among so many processes. Throws UsageError when that is too large.
+inline int thread_count(int given, int sharers = 1) {
   if (given > 0) return given;
-  if (!std::getenv("OMP_NUM_THREADS")) return std::min(available_processors(), most_threads);
+  if (!std::getenv("OMP_NUM_THREADS")) return std::clamp(available_processors() / sharers, 1, most_threads);
   if (omp_get_max_threads() > most_threads)
     throw UsageError(concat("OMP_NUM_THREADS: ", omp_get_max_threads(), " threads, expected at most ",
                             most_threads, "; --threads chooses another number"));

@@ -10,6 +10,8 @@
 
 #include "demix/adapt/settings.hpp"
 #include "demix/checkpoint/model_source.hpp"
+#include "demix/comm/any.hpp"
+#include "demix/comm/placement.hpp"
 #include "demix/core/stop_signal.hpp"
 #include "demix/eval/scorer.hpp"
 #include "demix/train/settings.hpp"
@@ -42,6 +44,12 @@ struct ModelTraits {
   bool has_experts = false;
   std::size_t prefix_length = 0;         // tokens in front of a text
   std::vector<std::string> activations;  // that a configuration may name; none where the type does not say
+
+  /// What one of several ranks does of a training run. Throws Error for a number that cannot share it.
+  comm::Placement placement(int rank, int ranks, std::size_t domains) const {
+    return has_experts ? comm::Placement::by_domain(rank, ranks, domains)
+                       : comm::Placement::by_sequence(rank, ranks, domains);
+  }
 };
 
 /// A type of model, on one device and in one precision, with what programs do with it.
@@ -54,9 +62,9 @@ class ModelType {
 
   /// The model, to score with on so many threads. Throws like checkpoint::ModelSource::load.
   virtual std::shared_ptr<eval::Scorer> load(const checkpoint::ModelSource& source, int threads) const = 0;
-  /// Trains a new model to the end, or to a signal. Returns the exit code: 0, or 128 + the signal as shells
-  /// do.
-  virtual int train(const TrainOptions& options, StopSignal& stop) const = 0;
+  /// Trains a new model to the end, or to a signal, as one of these ranks. Returns the exit code: 0, or 128 +
+  /// the signal as shells do. Collective.
+  virtual int train(const TrainOptions& options, comm::Any ranks, StopSignal& stop) const = 0;
   /// Adapts `base`, a model of this type, in the same way.
   virtual int adapt(const checkpoint::ModelSource& base, const AdaptOptions& options,
                     StopSignal& stop) const = 0;

@@ -45,9 +45,9 @@ inline const std::vector<Option>& table() {
       {"memory-efficient-fp16", true, {}, float32, "", all},
       {"num-workers", false, {}, "text is mapped into memory, which takes no workers", "", all},
       {"wandb-project", false, {}, "nothing is sent anywhere; metrics.jsonl has the numbers", "", all},
-      {"distributed-port", false, {}, "this is one process", "", all},
-      {"ddp-backend", false, {}, "this is one process", "", all},
-      {"all-gather-list-size", false, {}, "this is one process", "", all},
+      {"distributed-port", false, {}, "the launcher connects the processes", "", all},
+      {"ddp-backend", false, {}, "gradients are summed by MPI", "", all},
+      {"all-gather-list-size", false, {}, "what ranks tell each other may be of any size", "", all},
       {"desynchronize", true, {}, "", "models with experts", with_experts},
       {"domain-parallel", true, {}, "", "models with experts", with_experts},
       {"sync-type", false, {"manual"}, "", "models with experts", with_experts},
@@ -69,36 +69,42 @@ inline std::string help_of(const Option& option) {
   return *option.kind ? concat(text, "; for ", option.kind) : text;
 }
 
-/// The groups of `ranks` ranks that --data-parallel-groups would name: one for each domain's experts, or one
-/// of all ranks.
-inline std::string groups_of(const ModelTraits& type, std::size_t ranks) {
+/// What --data-parallel-groups says of so many GPUs: which of them hold one domain's experts; all hold what
+/// is no expert.
+inline std::string groups_of(const ModelTraits& type, std::size_t gpus, std::size_t domains) {
+  const std::size_t size = !type.has_experts ? gpus : gpus <= domains ? 1 : gpus / domains;
   std::string text;
-  for (std::size_t r = 0; r < ranks; ++r) text += concat(r == 0 ? "" : type.has_experts ? " " : ",", r);
+  for (std::size_t r = 0; r < gpus; ++r) text += concat(r == 0 ? "" : r % size == 0 ? " " : ",", r);
   return text;
 }
 
-/// Throws UsageError unless one process does what these options ask of several.
-inline void require_one_process(const OriginalOptions& given, const ModelTraits& type, std::size_t domains,
-                                std::size_t batch_size) {
+/// Throws UsageError unless these ranks do what the options ask of GPUs. One process alone computes what as
+/// many GPUs as domains would.
+inline void require_ranks(const OriginalOptions& given, const ModelTraits& type, std::size_t domains,
+                          std::size_t batch_size, std::size_t ranks) {
+  const std::size_t expected = ranks > 1 ? ranks : domains;
   if (const auto found = given.find("distributed-world-size"); found != given.end()) {
     const auto gpus = parse_whole<std::size_t>(found->second);
     if (!gpus || *gpus == 0)
       throw UsageError(
           concat("--distributed-world-size: expected a number of GPUs, found '", found->second, "'"));
-    if (*gpus != domains) {
+    if (*gpus != expected && ranks > 1)
+      throw UsageError(concat("--distributed-world-size ", *gpus, ": ", ranks, " processes were started"));
+    if (*gpus != expected) {
       const auto sequences = batch_size * *gpus;
-      throw UsageError(concat("--distributed-world-size ", *gpus, ": one process computes what ", domains,
-                              " GPUs would, one for each domain; ",
-                              sequences % domains == 0
-                                  ? concat("the batch of ", *gpus, " GPUs is --batch-size ",
-                                           sequences / domains, " without this option")
-                                  : concat("the batch of ", *gpus, " GPUs cannot be shared out evenly")));
+      throw UsageError(
+          concat("--distributed-world-size ", *gpus, ": one process computes what ", domains,
+                 " GPUs would, one for each domain; start ", *gpus, " processes (mpirun, srun), or ",
+                 sequences % domains == 0
+                     ? concat("take the batch of ", *gpus, " GPUs, which is --batch-size ",
+                              sequences / domains, " without this option")
+                     : concat("another batch: that of ", *gpus, " GPUs cannot be shared out evenly")));
     }
   }
   if (const auto found = given.find("data-parallel-groups"); found != given.end())
-    if (const auto expected = groups_of(type, domains); found->second != expected)
-      throw UsageError(concat("--data-parallel-groups '", found->second, "': those of ", domains,
-                              " GPUs, one for each domain, are '", expected, "'"));
+    if (const auto groups = groups_of(type, expected, domains); found->second != groups)
+      throw UsageError(concat("--data-parallel-groups '", found->second, "': those of ", expected,
+                              ranks > 1 ? " ranks" : " GPUs, one for each domain,", " are '", groups, "'"));
 }
 
 }  // namespace original_detail
@@ -121,15 +127,19 @@ inline boost::program_options::options_description original_options(OriginalOpti
                           original_detail::help_of(option).c_str());
     else
       value(option.name, original_detail::help_of(option));
-  value("distributed-world-size", "the number of domains: one process does what so many GPUs would");
-  value("data-parallel-groups", "of so many GPUs: '0 1 ...' with experts, else '0,1,...'");
+  value("distributed-world-size",
+        "the number of processes; of one alone the number of domains, for it does what so many GPUs would");
+  value("data-parallel-groups",
+        "which of them hold one domain's experts: '0 1 ...', or '0,1 2,3 ...' with two for each; '0,1,...' "
+        "without experts");
   return group;
 }
 
 /// What there is to tell about those that have no effect, a line each. Throws UsageError for one that says
-/// what is not so with this type of model, so many domains, and so many sequences of each in a micro-batch.
+/// what is not so with this type of model, so many domains, so many sequences of each in a micro-batch, and
+/// so many ranks.
 inline std::vector<std::string> agree(const OriginalOptions& given, const ModelTraits& type,
-                                      std::size_t domains, std::size_t batch_size) {
+                                      std::size_t domains, std::size_t batch_size, std::size_t ranks = 1) {
   std::vector<std::string> notes;
   for (const auto& option : original_detail::table()) {
     const auto found = given.find(option.name);
@@ -142,7 +152,7 @@ inline std::vector<std::string> agree(const OriginalOptions& given, const ModelT
                               original_detail::joined(option.values, " or ")));
     if (*option.note) notes.push_back(concat("--", option.name, " has no effect: ", option.note));
   }
-  original_detail::require_one_process(given, type, domains, batch_size);
+  original_detail::require_ranks(given, type, domains, batch_size, ranks);
   return notes;
 }
 

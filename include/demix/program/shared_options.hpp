@@ -77,7 +77,7 @@ class SharedOptions {
       ("save-interval-updates", count(save_interval_), save_text.c_str())
       ("keep-interval-updates", count(s.keep_checkpoints)->default_value(s.keep_checkpoints), "checkpoints to keep besides the best; 0: all")
       ("log-interval", count(s.log_interval, 1)->default_value(s.log_interval), "updates between lines of metrics.jsonl")
-      ("threads", option::threads(threads_), "processor threads (default: OMP_NUM_THREADS, or all)");
+      ("threads", option::threads(threads_), "processor threads of each process (default: OMP_NUM_THREADS, or all, shared out among the processes of a machine)");
     // clang-format on
   }
   SharedOptions(const SharedOptions&) = delete;
@@ -110,7 +110,7 @@ class SharedOptions {
   }
 
   /// How many threads compute. Throws UsageError like option::thread_count.
-  int threads() const { return option::thread_count(threads_); }
+  int threads(int sharers) const { return option::thread_count(threads_, sharers); }
 
  private:
   /// Throws UsageError unless the learning rate can decay as it is asked to.

@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <string>
 
+#include "demix/comm/agreement.hpp"
 #include "demix/core/domain_name.hpp"
+#include "demix/core/file_hash.hpp"
 #include "demix/core/place.hpp"
 #include "demix/data/layout.hpp"
-#include "demix/program/run_program.hpp"
+#include "demix/program/ranks.hpp"
 #include "demix/program/train_options.hpp"
 #include "demix/program/training_memory.hpp"
 #include "demix/text/dictionary.hpp"
@@ -29,8 +31,9 @@ inline void require_outside_data(const std::filesystem::path& save_dir,
 }
 
 /// Takes the vocabulary from the data, and the domains where none are named. Throws Error for data that are
-/// not all there, before anything that takes its time, and UsageError for more than fits into memory.
-inline void complete(const ModelTraits& type, TrainOptions& options) {
+/// not all there, before anything that takes its time, and UsageError for more than fits into memory, or for
+/// a number of ranks that cannot share the work.
+inline void complete(const ModelTraits& type, TrainOptions& options, int rank = 0, int ranks = 1) {
   require_outside_data(options.settings.save_dir, options.data);
   options.config.vocabulary = text::Dictionary::load(options.data / "dict.txt").size();
   if (options.domains.empty()) options.domains = data::list_domains(options.data);
@@ -43,25 +46,52 @@ inline void complete(const ModelTraits& type, TrainOptions& options) {
           "domains"));
   for (const auto& domain : options.domains)
     for (const char* split : {"train", "valid"}) data::split_prefix(options.data, domain, split);
-  const std::size_t domains = options.domains.size();
+  comm::Placement placement;
+  try {
+    placement = type.placement(rank, ranks, options.domains.size());
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+  const std::size_t domains = (placement.domains.size() + placement.parts - 1) / placement.parts;
   require_memory_for_training(options.config, options.settings, domains, type.has_experts ? domains : 1);
+}
+
+/// Throws Error on all ranks unless all run one program file with one command line. Collective.
+inline void require_same_program(comm::Any ranks, int argc, char** argv) {
+  device::Cpu device(1);
+  comm::Agreement<device::Cpu, comm::Any> agreement(device, ranks);
+  if (agreement.is_alone()) return;
+  const auto require_same = [&](const char* what, const std::string& here) {
+    const auto all = agreement.gather(here);
+    for (std::size_t r = 1; r < all.size(); ++r)
+      require(all[r] == all[0], "rank ", r, " has another ", what, " than rank 0:\n  ", all[r], "\nand\n  ",
+              all[0]);
+  };
+  require_same("program file",
+               agreement.together([] { return hash_digits(hash_of_file("/proc/self/exe")); }));
+  std::string line;
+  for (int i = 1; i < argc; ++i) line += concat(i == 1 ? "" : " ", argv[i]);
+  require_same("command line", line);
 }
 
 /// The whole program, for main alone: see limit_spinning.
 inline int train(int argc, char** argv, const TrainerProgram& trainer, const ModelList& models) {
   limit_spinning(argv);
-  return run_program(trainer.program, [&] {
+  return run_on_ranks(trainer.program, [&](Ranks& ranks) {
     const ModelType& type = models.at(trainer.model, trainer.program);
     StopSignal stop(trainer.program);
     TrainOptions options;
     options.settings.experiment = type.traits.name;
     options.settings.sampling = type.traits.sampling;
-    if (!parse_train_options(trainer.program, trainer.purpose, type.traits, argc, argv, options)) return 0;
-    complete(type.traits, options);
-    for (const auto& note :
-         agree(options.original, type.traits, options.domains.size(), options.settings.batch_size))
-      std::fprintf(stderr, "%s: %s\n", trainer.program.c_str(), note.c_str());
-    return type.train(options, stop);
+    if (!parse_train_options(trainer.program, trainer.purpose, type.traits, argc, argv, options,
+                             ranks.sharers()))
+      return 0;
+    complete(type.traits, options, ranks.rank(), ranks.size());
+    for (const auto& note : agree(options.original, type.traits, options.domains.size(),
+                                  options.settings.batch_size, static_cast<std::size_t>(ranks.size())))
+      if (ranks.is_first()) std::fprintf(stderr, "%s: %s\n", trainer.program.c_str(), note.c_str());
+    require_same_program(ranks.communicator(), argc, argv);
+    return type.train(options, ranks.communicator(), stop);
   });
 }
 

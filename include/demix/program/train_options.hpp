@@ -12,10 +12,11 @@
 namespace demix::program {
 
 /// Reads the command line of a trainer of this type of model into `run`, but for what the data say: the
-/// vocabulary, and the domains where none are named. Returns false after printing
-/// --help. Throws UsageError.
+/// vocabulary, and the domains where none are named; so many processes share the processors. Returns false
+/// after printing --help. Throws UsageError.
 inline bool parse_train_options(const std::string& program, const std::string& purpose,
-                                const ModelTraits& type, int argc, char** argv, TrainOptions& run) {
+                                const ModelTraits& type, int argc, char** argv, TrainOptions& run,
+                                int sharers = 1) {
   using namespace option;
   CommandLine line{program + " DATA --save-dir DIR [options]",
                    purpose,
@@ -104,7 +105,7 @@ inline bool parse_train_options(const std::string& program, const std::string& p
     throw UsageError(concat("--d-model ", c.d_model, " is not a multiple of --heads ", c.heads));
   c.validate();
   shared.read(values, train::recipe(arch));
-  run.threads = shared.threads();
+  run.threads = shared.threads(sharers);
   return true;
 }
 

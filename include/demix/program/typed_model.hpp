@@ -32,22 +32,28 @@ class TypedModel final : public ModelType {
     return {loaded, &loaded->scorer};
   }
 
-  int train(const TrainOptions& options, StopSignal& stop) const override {
+  int train(const TrainOptions& options, comm::Any ranks, StopSignal& stop) const override {
     const auto& s = options.settings;
     const auto& domains = options.domains;
     D device = make_device(options.threads);
-    Model model(device, options.config, domains, s.seed);
+    const auto placement = traits.placement(ranks.rank(), ranks.size(), domains.size());
+    Model model(device, options.config, domains,
+                Model::has_experts ? placement.held_experts() : HeldExperts(0));
+    initialize(device, model.layout(), s.seed, model.weights());
     const auto data = train::open_data(options.data, text::vocabulary_fingerprint(options.data), domains,
-                                       options.config.vocabulary, model.text_length(), DomainId(0));
+                                       placement.domains, options.config.vocabulary, model.text_length());
     train::Trainable<Model> trainable(model);
-    train::Trainer<D, P, comm::Self> trainer(trainable, comm::Self(), comm::Placement::whole(domains.size()),
-                                             data, s, s.adam);
-    std::fprintf(stderr, "%s: %zu parameters, %zu domains, %zu tokens per update, %d threads\n",
-                 s.experiment.c_str(), model.weights().size(), domains.size(),
-                 domains.size() * s.batch_size * s.update_freq * options.config.tokens_per_sample,
-                 options.threads);
+    train::Trainer<D, P, comm::Any> trainer(trainable, std::move(ranks), placement, data, s, s.adam);
+    if (placement.rank == 0)
+      std::fprintf(stderr, "%s: %zu parameters, %zu domains, %zu tokens per update, %s%d threads\n",
+                   s.experiment.c_str(),
+                   model.layout().shared.size() + model.weights().held().all() * model.layout().expert.size(),
+                   domains.size(),
+                   domains.size() * s.batch_size * s.update_freq * placement.replicas *
+                       options.config.tokens_per_sample,
+                   placement.ranks > 1 ? concat(placement.ranks, " ranks of ").c_str() : "", options.threads);
     stop.defer("this micro-batch, or batch of validation");
-    return trainer.run([&] { stop.poll(); }) ? 0 : 128 + stop.received();
+    return trainer.run([&] { stop.poll(); }) ? 0 : 128 + trainer.stopped_by();
   }
 
   int adapt(const checkpoint::ModelSource& base, const AdaptOptions& options,

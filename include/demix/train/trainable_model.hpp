@@ -1,6 +1,8 @@
 #pragma once
 // What a training loop needs of a model, whatever its type.
 
+#include <cstddef>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,10 +24,13 @@ class TrainableModel {
   /// The configuration with the dictionary's vocabulary alone.
   virtual ModelConfig dictionary_config() const = 0;
   virtual const std::vector<std::string>& domains() const = 0;
-  /// Adds the sum of the batch's losses to `totals` and its gradient to `gradients`. Does not wait for the
-  /// device.
+  /// Called when gradients are complete, as Session::accumulate_gradients does it.
+  using Complete = std::function<void(std::size_t shared, std::size_t expert)>;
+  /// Adds the sum of the batch's losses to `totals` and its gradient to `gradients`. `complete` may be empty.
+  /// Does not wait for the device.
   virtual void accumulate_gradients(const Batch& batch, const ops::Dropout& dropout,
-                                    GradientArena<D, P>& gradients, LossTotals<D>& totals) = 0;
+                                    GradientArena<D, P>& gradients, LossTotals<D>& totals,
+                                    const Complete& complete) = 0;
   /// The same weights, to score with.
   virtual eval::Scorer& scorer() = 0;
 };
@@ -44,9 +49,13 @@ class Trainable final : public TrainableModel<typename Model::DeviceType, typena
   const ModelConfig& config() const override { return model_.config(); }
   ModelConfig dictionary_config() const override { return model_.dictionary_config(); }
   const std::vector<std::string>& domains() const override { return model_.domains(); }
+  using typename TrainableModel<D, P>::Complete;
   void accumulate_gradients(const Batch& batch, const ops::Dropout& dropout, GradientArena<D, P>& gradients,
-                            LossTotals<D>& totals) override {
-    model_.accumulate_gradients(batch, dropout, gradients, totals);
+                            LossTotals<D>& totals, const Complete& complete) override {
+    if (complete)
+      model_.session().accumulate_gradients(batch, dropout, gradients, totals, complete);
+    else
+      model_.accumulate_gradients(batch, dropout, gradients, totals);
   }
   eval::Scorer& scorer() override { return scorer_; }
 

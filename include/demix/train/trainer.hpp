@@ -39,7 +39,8 @@ class Trainer {
         data_(data),
         settings_(settings),
         placement_(placement),
-        batcher_(data.train, texts(data, placement), settings.sampling, settings.batch_size, settings.seed),
+        batcher_(data.train, texts(data, placement), settings.sampling, settings.batch_size, settings.seed,
+                 {placement.part, placement.parts}),
         updates_(model, batcher_, std::move(comm), placement,
                  {settings.update_freq, settings.clip_norm, settings.seed}, optimizer,
                  adaptation ? adaptation->trained : optim::whole_regions(model.weights().master())),
@@ -64,6 +65,8 @@ class Trainer {
   }
 
   std::uint64_t step() const { return run_.step; }
+  /// The signal that stopped the run, on this rank or another; 0: none did.
+  int stopped_by() const { return stopped_by_; }
 
   /// Trains to the last update, or to where patience or time end. `poll` is called before each micro-batch
   /// and each batch of validation; when it throws Stopped on any rank, an update that is not whole is
@@ -82,9 +85,12 @@ class Trainer {
             (end_.reached(run_) || due(settings_.validate_interval) || due(settings_.save_interval));
         finish_update(poll);
       }
-    } catch (const Stopped&) {
+    } catch (const Stopped& signal) {
+      stopped_by_ = signal.signal();
       log_.message(stopped());
       return false;
+    } catch (const comm::RankLost& lost) {
+      throw comm::RankLost(concat(lost.what(), "; the last good checkpoint is ", folder_.last_good()));
     }
     if (const auto why = end_.why(run_); !why.empty()) log_.message(why);
     return true;
@@ -130,6 +136,8 @@ class Trainer {
       return validate(model_, data_, placement_, ranks_, settings_.validation, poll);
     } catch (const Stopped&) {
       throw;
+    } catch (const comm::RankLost&) {
+      throw;
     } catch (const std::exception& error) {
       throw Error(concat("update ", run_.step, ": validation: ", error.what(),
                          "; the last good checkpoint is ", folder_.last_good()));
@@ -145,6 +153,8 @@ class Trainer {
   void save_or_go_on() {
     try {
       save();
+    } catch (const comm::RankLost&) {
+      throw;
     } catch (const std::exception& error) {
       run_.best = folder_.saved_best();
       const auto interval = settings_.save_interval;
@@ -189,6 +199,7 @@ class Trainer {
   comm::Agreement<D, Comm>& ranks_;
   RunFolder<D, P, Comm, O> folder_;
   RunState run_;
+  int stopped_by_ = 0;
   const optim::PolynomialDecay schedule_;
   const RunEnd end_;
   RunLog log_;

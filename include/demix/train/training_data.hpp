@@ -22,16 +22,18 @@ struct TrainingData {
   std::vector<data::BlockDataset> train, valid;
 };
 
-/// The text of domains in blocks of `block_length` tokens; the first is the model's domain `first`. Throws
-/// Error for a split that is missing, damaged or empty.
+/// The text of these of the model's domains, whose names are `names`, in blocks of `block_length` tokens.
+/// Throws Error for a split that is missing, damaged or empty.
 inline TrainingData open_data(const std::filesystem::path& data_bin, std::string vocabulary_fingerprint,
-                              const std::vector<std::string>& domains, std::size_t dictionary_size,
-                              std::size_t block_length, DomainId first) {
-  TrainingData result{data_bin, std::move(vocabulary_fingerprint), {}, {}, {}};
-  for (const auto& domain : domains) {
-    result.domains.push_back(DomainId(static_cast<int>(index(first) + result.domains.size())));
-    result.train.push_back(data::open_split(data_bin, domain, "train", dictionary_size, block_length));
-    result.valid.push_back(data::open_split(data_bin, domain, "valid", dictionary_size, block_length));
+                              const std::vector<std::string>& names, const std::vector<DomainId>& domains,
+                              std::size_t dictionary_size, std::size_t block_length) {
+  TrainingData result{data_bin, std::move(vocabulary_fingerprint), domains, {}, {}};
+  for (const DomainId domain : domains) {
+    const auto open = [&](const char* split) {
+      return data::open_split(data_bin, names.at(index(domain)), split, dictionary_size, block_length);
+    };
+    result.train.push_back(open("train"));
+    result.valid.push_back(open("valid"));
   }
   return result;
 }
@@ -49,14 +51,22 @@ inline nlohmann::json text_identity(const TrainingData& data, const std::vector<
   return result;
 }
 
-/// That of all ranks. Collective; throws Error on all of them.
+/// That of all ranks. Collective; throws Error on all of them, also where two see different text of a domain.
 template <device::Device D, comm::Communicator Comm>
 nlohmann::json text_identity(const TrainingData& data, const std::vector<std::string>& names,
                              comm::Agreement<D, Comm>& ranks) {
   auto here = ranks.together([&] { return text_identity(data, names); });
   if (ranks.is_alone()) return here;
   auto all = nlohmann::json::object();
-  for (const auto& text : ranks.gather(here.dump())) all.update(nlohmann::json::parse(text));
+  const auto texts = ranks.gather(here.dump());
+  for (std::size_t rank = 0; rank < texts.size(); ++rank) {
+    const auto of_rank = nlohmann::json::parse(texts[rank]);
+    for (const auto& [domain, text] : of_rank.items()) {
+      const auto [there, is_new] = all.emplace(domain, text);
+      require(is_new || *there == text, "rank ", rank, " sees another text of domain '", domain,
+              "' than the ranks before it:\n  ", text, "\nand\n  ", *there);
+    }
+  }
   return all;
 }
 

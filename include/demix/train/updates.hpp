@@ -36,7 +36,7 @@ class Updates {
           const typename O::Settings& optimizer_settings, std::vector<optim::ParameterSpan> trained)
       : model_(model),
         batcher_(batcher),
-        sync_(std::move(world), std::move(placement)),
+        sync_(std::move(world), std::move(placement), model.layout()),
         settings_(settings),
         gradients_(model.device(), model.layout(), model.weights().held()),
         state_(model.device(), optimizer_settings, std::move(trained)),
@@ -44,6 +44,10 @@ class Updates {
         totals_(model.device(), model.domains().size()),
         statistics_(model.device(), model.domains().size(), model.weights().held().all()),
         scratch_(model.device()) {
+    if (!agreement_.is_alone())
+      complete_ = [this](std::size_t shared, std::size_t expert) {
+        sync_.sum_from(gradients_, shared, expert);
+      };
     for (const auto& span : state_.trained())
       if (sync_.placement().speaks_for(span.region)) counted_.push_back(span);
   }
@@ -60,10 +64,11 @@ class Updates {
     D& device = model_.device();
     gradients_.fill_zero();
     totals_.clear();
+    sync_.begin();
     const std::exception_ptr problem = accumulate(number, poll);
     if (agreement_.is_alone()) agreement_.meet(problem);
     statistics_.assign(totals_, problem != nullptr);
-    sync_.all_reduce(gradients_);
+    sync_.finish(gradients_);
     sync_.all_reduce(statistics_.sums());
     optim::accumulate_square_norms(device, gradients_, counted_, scratch_, statistics_.squares());
     sync_.all_reduce(statistics_.norms());
@@ -87,7 +92,7 @@ class Updates {
         model_.accumulate_gradients(
             batcher_.batch(position),
             {model_.config().dropout, settings_.seed, static_cast<std::uint32_t>(position)}, gradients_,
-            totals_);
+            totals_, micro + 1 == settings_.micro_batches ? complete_ : nothing_);
       }
     } catch (...) {
       return std::current_exception();
@@ -105,6 +110,9 @@ class Updates {
   LossTotals<D> totals_;
   UpdateStatistics<D> statistics_;
   device::Array<D, gradient_t<P>> scratch_;
+  using Complete = typename TrainableModel<D, P>::Complete;
+  Complete complete_;  // sums what is complete over the ranks; empty for one
+  const Complete nothing_;
   std::vector<optim::ParameterSpan> counted_;  // this rank's part of the gradient's norm
 };
 

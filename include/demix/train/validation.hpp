@@ -23,7 +23,7 @@ struct Validation {
 };
 
 /// Scores the text of the domains that the settings name. A domain is scored whole by one of the ranks that
-/// hold it, so the numbers are those of one process, bit for bit; of k replicas each takes every k-th of its
+/// read it, so the numbers are those of one process, bit for bit; of k readers each takes every k-th of their
 /// domains. `poll` is called before each batch, and what it throws ends the validation of all ranks at the
 /// same batch, like Agreement::in_turns. Collective; all ranks get the same.
 template <device::Device D, Precision P, comm::Communicator Comm>
@@ -33,7 +33,7 @@ Validation validate(TrainableModel<D, P>& model, const TrainingData& data, const
   const auto& names = model.domains();
   std::vector<double> losses(names.size(), 0.0), tokens(names.size(), 0.0);
   ranks.in_turns(poll, [&](const auto& turn) {
-    for (std::size_t i = placement.replica; i < data.valid.size(); i += placement.replicas) {
+    for (std::size_t i = placement.reader(); i < data.valid.size(); i += placement.readers()) {
       const auto& wanted = settings.domains;
       if (!wanted.empty() && std::ranges::count(wanted, names[index(data.domains[i])]) == 0) continue;
       const auto& text = data.valid[i];
