@@ -3,7 +3,10 @@
 
 #include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "demix/checkpoint/metadata.hpp"
 #include "demix/core/domain_name.hpp"
 #include "demix/core/place.hpp"
 #include "demix/data/layout.hpp"
@@ -28,12 +31,28 @@ inline void require_outside_data(const std::filesystem::path& save_dir,
           ", which must stay as it is; choose another place");
 }
 
+/// Takes the domains of a run that trains experts alone from the checkpoint that it starts from: in its
+/// order, those that are named, or all. Throws UsageError for one that it does not have, and Error for a
+/// checkpoint that cannot be read or has no experts.
+inline void take_domains_of_start(TrainOptions& options) {
+  const checkpoint::Checkpoint start(options.settings.start->checkpoint);
+  start.require_experts();
+  const auto chosen = std::exchange(options.domains, start.metadata.domains);
+  for (const auto& domain : chosen) require_one_of("--only-domains", domain, start.metadata.domains);
+  if (!chosen.empty())
+    std::erase_if(options.domains, [&](const auto& domain) { return !find_domain(chosen, domain); });
+  options.domains_at_start = start.metadata.domains;
+}
+
 /// Takes the vocabulary from the data, and the domains where none are named. Throws Error for data that are
 /// not all there, before anything that takes its time, and UsageError for more than fits into memory.
 inline void complete(const ModelTraits& type, TrainOptions& options) {
   require_outside_data(options.settings.save_dir, options.data);
   options.config.vocabulary = text::Dictionary::load(options.data / "dict.txt").size();
-  if (options.domains.empty()) options.domains = data::list_domains(options.data);
+  if (options.freezes_shared)
+    take_domains_of_start(options);
+  else if (options.domains.empty())
+    options.domains = data::list_domains(options.data);
   require_domain_names(options.domains);
   for (const auto& domain : options.settings.validation.domains)
     if (!find_domain(options.domains, domain))
@@ -44,7 +63,10 @@ inline void complete(const ModelTraits& type, TrainOptions& options) {
   for (const auto& domain : options.domains)
     for (const char* split : {"train", "valid"}) data::split_prefix(options.data, domain, split);
   const std::size_t domains = options.domains.size();
-  require_memory_for_training(options.config, options.settings, domains, type.has_experts ? domains : 1);
+  // A value and a gradient of each parameter, and Adam's moments, of what is trained alone.
+  const std::size_t numbers = options.freezes_shared ? 2 : 4;
+  require_memory_for_training(options.config, options.settings, domains, type.has_experts ? domains : 1,
+                              numbers);
 }
 
 /// The whole program, for main alone: see limit_spinning.

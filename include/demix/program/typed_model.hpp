@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "demix/core/standard_streams.hpp"
 #include "demix/program/model_type.hpp"
 #include "demix/text/vocabulary.hpp"
+#include "demix/train/experts_apart.hpp"
 #include "demix/train/trainer.hpp"
 
 namespace demix::program {
@@ -39,13 +41,19 @@ class TypedModel final : public ModelType {
     Model model(device, options.config, domains, s.seed);
     const auto data = train::open_data(options.data, text::vocabulary_fingerprint(options.data), domains,
                                        options.config.vocabulary, model.text_length(), DomainId(0));
+    std::optional<train::Adaptation> apart;
+    if (options.freezes_shared)
+      apart = train::experts_apart(model.weights().master(), domains, options.domains_at_start);
     train::Trainable<Model> trainable(model);
     train::Trainer<D, P, comm::Self> trainer(trainable, comm::Self(), comm::Placement::whole(domains.size()),
-                                             data, s, s.adam);
+                                             data, s, s.adam, apart);
     std::fprintf(stderr, "%s: %zu parameters, %zu domains, %zu tokens per update, %d threads\n",
                  s.experiment.c_str(), model.weights().size(), domains.size(),
                  domains.size() * s.batch_size * s.update_freq * options.config.tokens_per_sample,
                  options.threads);
+    if (apart)
+      std::fprintf(stderr, "%s: the shared parameters stay as they are; %zu of %zu experts are trained\n",
+                   s.experiment.c_str(), apart->trained.size(), options.domains_at_start.size());
     stop.defer("this micro-batch, or batch of validation");
     return trainer.run([&] { stop.poll(); }) ? 0 : 128 + stop.received();
   }
