@@ -1,6 +1,7 @@
 #pragma once
 // A trainer: a command line that names no type of model, because each trainer is of one.
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -32,16 +33,22 @@ inline void require_outside_data(const std::filesystem::path& save_dir,
 }
 
 /// Takes the domains of a run that trains experts alone from the checkpoint that it starts from: in its
-/// order, those that are named, or all. Throws UsageError for one that it does not have, and Error for a
-/// checkpoint that cannot be read or has no experts.
+/// order, those that are named, or all. Throws UsageError for one that it does not have or that stands twice,
+/// and Error for a checkpoint that cannot be read or has no experts.
 inline void take_domains_of_start(TrainOptions& options) {
   const checkpoint::Checkpoint start(options.settings.start->checkpoint);
   start.require_experts();
-  const auto chosen = std::exchange(options.domains, start.metadata.domains);
-  for (const auto& domain : chosen) require_one_of("--only-domains", domain, start.metadata.domains);
-  if (!chosen.empty())
-    std::erase_if(options.domains, [&](const auto& domain) { return !find_domain(chosen, domain); });
   options.domains_at_start = start.metadata.domains;
+  const auto& chosen = options.domains;
+  for (const auto& domain : chosen) {
+    require_one_of("--only-domains", domain, options.domains_at_start);
+    if (std::ranges::count(chosen, domain) > 1)
+      throw UsageError(concat("--only-domains: '", domain, "' stands twice"));
+  }
+  auto domains = options.domains_at_start;
+  if (!chosen.empty())
+    std::erase_if(domains, [&](const auto& domain) { return !find_domain(chosen, domain); });
+  options.domains = std::move(domains);
 }
 
 /// Takes the vocabulary from the data, and the domains where none are named. Throws Error for data that are
