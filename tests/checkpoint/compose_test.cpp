@@ -125,6 +125,46 @@ BOOST_FIXTURE_TEST_CASE(an_expert_that_keeps_its_name_brings_its_own_state, Comp
                       {"cannot resume", "state/novel.h5"}));
 }
 
+BOOST_FIXTURE_TEST_CASE(experts_take_the_places_of_those_of_their_names, ComposeFixture) {
+  const auto before = files_of(base), other_files = files_of(variant("other", [](Experts&) {}));
+  const auto other = out("other");
+  replace_experts(base, {{other, "news", "news"}, {other, "novel", "code"}}, out("new"));
+  BOOST_TEST((read_metadata(out("new")).domains == three));
+  auto expected = before;
+  std::erase_if(expected, [](const auto& file) { return file.first.starts_with("state"); });
+  expected["experts/news.h5"] = other_files.at("experts/news.h5");
+  auto found = files_of(out("new"));
+  BOOST_TEST(found.size() == expected.size());
+  BOOST_TEST((found["model.h5"] == expected["model.h5"]));
+  BOOST_TEST((found["experts/news.h5"] == expected["experts/news.h5"]));
+  BOOST_TEST((found["experts/law.h5"] == expected["experts/law.h5"]));
+  Experts there(cpu, small_config(), {"novel"}), here(cpu, small_config(), {"code"});
+  load_values(other, there);
+  load_values(out("new"), here);
+  BOOST_TEST(std::memcmp(there.weights().master().region(ExpertId{0}).data(),
+                         here.weights().master().region(ExpertId{0}).data(),
+                         here.weights().master().region(ExpertId{0}).size() * sizeof(float)) == 0);
+  replace_experts(out("new"), {{base, "news", "news"}, {base, "code", "code"}}, out("back"));
+  for (const auto& [name, content] : files_of(out("back"))) BOOST_TEST((content == before.at(name)), name);
+  BOOST_TEST((files_of(base) == before));
+
+  check_refused([&] { replace_experts(base, {{other, "novel", "novel"}}, out("x")); }, "'novel'");
+  check_refused([&] { replace_experts(base, {{other, "nws", "news"}}, out("x")); }, "did you mean 'news'");
+  check_refused(
+      [&] {
+        replace_experts(base, {{other, "news", "law"}, {other, "novel", "law"}}, out("x"));
+      },
+      "'law' is named twice");
+  const auto moved = variant(
+      "moved", [](Experts& changed) { changed.weights().master().region(RegionId::shared())[0] = 17; });
+  check_refused(
+      [&] {
+        replace_experts(base, {{moved, "news", "news"}}, out("x"));
+      },
+      "do not have the same body");
+  BOOST_TEST(!fs::exists(out("x")));
+}
+
 BOOST_FIXTURE_TEST_CASE(compose_takes_experts_in_any_order, ComposeFixture) {
   const auto other = variant("other", [](Experts&) {});
   compose(out("mixed"), base, {{base, "code", "code"}, {other, "news", "novel"}, {base, "news", "news"}});

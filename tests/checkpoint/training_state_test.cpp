@@ -185,6 +185,32 @@ BOOST_AUTO_TEST_CASE(rows_and_a_single_expert_come_back) {
   }
 }
 
+// A model of some of the domains, in an order of its own, that trains its experts alone.
+BOOST_AUTO_TEST_CASE(experts_are_found_by_the_names_of_a_models_domains) {
+  const std::vector<std::string> some{"c", "a"};
+  Experts model(trainee.device, small_config(), some);
+  optim::OptimizerState<device::Cpu, Fp32, optim::Adam> optimizer(
+      trainee.device, {}, optim::expert_regions(model.weights().master()));
+  const auto check = [&] {
+    auto state = checkpoint::state_of(model.layout(), optimizer);
+    SavedState(Checkpoint(path)).load(trainee.device, state, some);
+    for (const std::size_t i : {0u, 1u})
+      for (const std::size_t s : {0u, 1u}) {
+        const auto found = optimizer.slot(s, i);
+        const auto expected = (s == 0 ? trainee.m : trainee.v).region(ExpertId{i == 0 ? 2 : 0});
+        for (const auto& info : model.layout().expert.parameters())
+          BOOST_TEST(std::ranges::equal(found.subspan(info.offset, info.size()),
+                                        expected.subspan(info.offset, info.size())));
+        std::ranges::fill(found, -1.0f);
+      }
+  };
+  check();
+  for (const char* parts : {"", "trained"}) {
+    write_old_state(path, parts, 3, domains, trainee.state());
+    check();
+  }
+}
+
 BOOST_AUTO_TEST_CASE(ranks_write_the_bytes_that_one_process_writes) {
   for (const int ranks : {2, 3, 6}) {
     const auto here = folder.path / concat("ranks", ranks);

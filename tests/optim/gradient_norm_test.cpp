@@ -26,6 +26,15 @@ struct Fixture {
                       &result);
     return result;
   }
+  /// Of the experts of these tokens.
+  std::vector<double> expert_scales(const std::vector<double>& tokens, const std::vector<double>& squares_,
+                                    double max_norm) {
+    const double whole = scale(tokens, squares_, max_norm);
+    std::vector<double> result(1 + tokens.size());
+    optim::expert_clip_scales(device, tokens.data(), squares_.data(), tokens.size(), max_norm, &whole,
+                              result.data());
+    return result;
+  }
 };
 
 }  // namespace
@@ -87,6 +96,28 @@ BOOST_AUTO_TEST_CASE(what_is_no_number_is_no_scale) {
     BOOST_TEST(std::isnan(scale({0, 0}, {1}, max_norm)));
     BOOST_TEST(std::isnan(scale({0}, {0}, max_norm)));
   }
+}
+
+BOOST_AUTO_TEST_CASE(experts_are_clipped_by_their_own_norms) {
+  // Norms of their means' gradients: 8 / 4 = 2, and 1.6 / 4 = 0.4; of the whole, sqrt(66.56) / 8 = 1.02.
+  const auto clipped = expert_scales({4, 4}, {0, 64, 1.6 * 1.6}, 0.5);
+  BOOST_TEST(clipped[0] == scale({8}, {64 + 1.6 * 1.6}, 0.5));
+  BOOST_TEST(clipped[1] == 0.25 / 4);
+  BOOST_TEST(clipped[2] == 1.0 / 4);
+  BOOST_TEST(expert_scales({2, 5}, {0, 64, 16}, 0.0) == (std::vector<double>{1.0 / 7, 1.0 / 2, 1.0 / 5}),
+             boost::test_tools::per_element());
+  // One without a token is not changed by a gradient; another's goes on.
+  BOOST_TEST(expert_scales({0, 5}, {0, 0, 16}, 0.0) == (std::vector<double>{1.0 / 5, 0, 1.0 / 5}),
+             boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(where_one_expert_has_no_number_none_has_a_scale) {
+  const double nan = std::numeric_limits<double>::quiet_NaN(),
+               infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {nan, infinity})
+    for (const double max_norm : {0.0, 0.5})
+      for (const double scale : expert_scales({1, 2}, {0, bad, 1}, max_norm)) BOOST_TEST(std::isnan(scale));
+  for (const double scale : expert_scales({0, 0}, {0, 0, 0}, 0.5)) BOOST_TEST(std::isnan(scale));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

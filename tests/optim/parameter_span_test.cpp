@@ -33,6 +33,9 @@ BOOST_AUTO_TEST_CASE(whole_regions_are_all_of_them) {
   const ParameterArena<device::Cpu, float> arena(device, layout, HeldExperts(2));
   BOOST_TEST((optim::whole_regions(arena) ==
               Spans{{RegionId::shared(), 0, 3}, {ExpertId{0}, 0, 2}, {ExpertId{1}, 0, 2}}));
+  BOOST_TEST((optim::expert_regions(arena) == Spans{{ExpertId{0}, 0, 2}, {ExpertId{1}, 0, 2}}));
+  const ParameterArena<device::Cpu, float> part(device, layout, HeldExperts(3, {ExpertId{1}}));
+  BOOST_TEST((optim::expert_regions(part) == Spans{{ExpertId{1}, 0, 2}}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -9,20 +9,22 @@ using namespace demix;
 
 namespace {
 
-program::TrainOptions parse(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), {"demix-train-dense", "data-bin", "--save-dir", "runs/a"});
+const program::ModelTraits dense{"dense", {}, false, 0, {"relu", "gelu", "gelu_tanh"}},
+    experts{"demix", {}, true, 0, {"relu", "gelu", "gelu_tanh"}};
+
+program::TrainOptions parse(std::vector<std::string> arguments, const program::ModelTraits& type = dense) {
+  arguments.insert(arguments.begin(), {"demix-train-x", "data-bin", "--save-dir", "runs/a"});
   std::vector<char*> argv;
   for (auto& argument : arguments) argv.push_back(argument.data());
   program::TrainOptions run;
-  require(program::parse_train_options("demix-train-dense", "",
-                                       {"dense", {}, false, 0, {"relu", "gelu", "gelu_tanh"}},
-                                       static_cast<int>(argv.size()), argv.data(), run),
+  require(program::parse_train_options("demix-train-x", "", type, static_cast<int>(argv.size()), argv.data(),
+                                       run),
           "no help");
   return run;
 }
 
-std::string refusal(const std::vector<std::string>& arguments) {
-  return test::error_of([&] { parse(arguments); });
+std::string refusal(const std::vector<std::string>& arguments, const program::ModelTraits& type = dense) {
+  return test::error_of([&] { parse(arguments, type); });
 }
 
 }  // namespace
@@ -83,6 +85,27 @@ BOOST_AUTO_TEST_CASE(a_run_may_start_from_a_checkpoint) {
       refusal({"--finetune-from-model", "a", "--restore-file", "b"}).starts_with("--finetune-from-model"));
   BOOST_TEST(
       refusal({"--finetune-from-model", "a", "--reset-optimizer"}).starts_with("--finetune-from-model"));
+}
+
+BOOST_AUTO_TEST_CASE(experts_are_trained_alone_from_a_start) {
+  BOOST_TEST(!parse({}, experts).freezes_shared);
+  for (const char* start : {"--restore-file", "--finetune-from-model"}) {
+    const auto run = parse({"--freeze-shared", start, "old", "--only-domains", "b,a"}, experts);
+    BOOST_TEST(run.freezes_shared);
+    BOOST_TEST(run.domains == (std::vector<std::string>{"b", "a"}), boost::test_tools::per_element());
+    BOOST_TEST(parse({"--freeze-shared", start, "old"}, experts).domains.empty());
+  }
+  BOOST_TEST(refusal({"--freeze-shared"}, experts).starts_with("--freeze-shared needs the checkpoint"));
+  BOOST_TEST(refusal({"--freeze-shared", "--restore-file", "old"}) ==
+             "--freeze-shared trains experts alone, and a dense model has none");
+  BOOST_TEST(refusal({"--only-domains", "a", "--restore-file", "old"}, experts)
+                 .starts_with("--only-domains needs --freeze-shared"));
+  BOOST_TEST(refusal({"--freeze-shared", "--restore-file", "old", "--train-domains", "a"}, experts)
+                 .starts_with("--train-domains: with --freeze-shared the domains are the checkpoint's"));
+  program::ModelTraits unbalanced{"own", data::Sampling::unbalanced, true, 0, {"relu"}};
+  const std::vector<std::string> part{
+      "--freeze-shared", "--restore-file", "old", "--activation", "relu", "--only-domains", "a"};
+  BOOST_TEST(refusal(part, unbalanced).starts_with("--only-domains: a own model draws"));
 }
 
 BOOST_AUTO_TEST_CASE(what_is_validated_has_two_names) {

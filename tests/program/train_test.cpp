@@ -64,6 +64,35 @@ BOOST_FIXTURE_TEST_CASE(what_is_validated_is_trained, Fixture) {
   BOOST_TEST(contains(refusal(), "--eval-domains or --valid-subset: 'c' is not trained on"), refusal());
 }
 
+BOOST_FIXTURE_TEST_CASE(with_frozen_shared_parameters_the_domains_are_those_of_the_start, Fixture) {
+  device::Cpu device(1);
+  const auto save = [&](auto&& model, const char* experiment) {
+    const auto path = folder.path / experiment;
+    checkpoint::save(path, metadata_of(model, experiment), model);
+    return path;
+  };
+  const std::vector<std::string> of_start{"c", "b", "absent", "a"};
+  options.settings.start = {save(Experts(device, small_config(), of_start), "demix"), false};
+  options.freezes_shared = true;
+  BOOST_TEST(contains(refusal(), "absent"), refusal());  // it has no text
+  for (const auto& chosen : {std::vector<std::string>{"a", "c"}, {"c", "a"}}) {
+    options.domains = chosen;
+    complete(type->traits, options);
+    BOOST_TEST(options.domains == (std::vector<std::string>{"c", "a"}), boost::test_tools::per_element());
+    BOOST_TEST(options.domains_at_start == of_start, boost::test_tools::per_element());
+  }
+  options.domains = {"c", "abent"};
+  BOOST_CHECK_THROW(complete(type->traits, options), UsageError);
+  BOOST_TEST(contains(refusal(), "--only-domains"), refusal());
+  options.domains = {"c", "a", "c"};
+  BOOST_TEST(refusal() == "--only-domains: 'c' stands twice");
+  options.domains = {};
+  options.settings.start->checkpoint = save(Dense(device, small_config(), of_start), "dense");
+  BOOST_TEST(contains(refusal(), "a dense model has no experts"), refusal());
+  options.settings.start->checkpoint = folder.path / "nothing";
+  BOOST_TEST(contains(refusal(), "nothing"), refusal());
+}
+
 BOOST_FIXTURE_TEST_CASE(a_run_does_not_lie_among_the_domains, Fixture) {
   for (const fs::path& inside : {data() / "run", data(), data() / "a" / ".." / "run"}) {
     options.settings.save_dir = inside;

@@ -186,6 +186,31 @@ inline void add_experts(const std::filesystem::path& checkpoint, const std::vect
   compose_detail::compose(out, base, experts, true);
 }
 
+/// `checkpoint` with other experts in the places of its own of their names. No state goes along: the
+/// optimizer's belongs to the experts that were there. Throws UsageError for a name that it does not have or
+/// that stands twice, and Error when a body is another one; otherwise like compose.
+inline void replace_experts(const std::filesystem::path& checkpoint,
+                            const std::vector<ExpertSource>& replacements, const std::filesystem::path& out) {
+  const compose_detail::Base base(checkpoint);
+  auto experts = base.experts;
+  Checkpoints others;
+  std::set<std::filesystem::path> same_body{base.path};
+  std::vector<std::string> names;
+  for (const auto& source : replacements) {
+    const Checkpoint& other = others.at(source.checkpoint);
+    other.require_experts();
+    compose_detail::require_expert(other, source.domain);
+    compose_detail::require_expert(base, source.name);
+    if (same_body.insert(other.path).second) require_same_body(base, other);
+    names.push_back(source.name);
+    std::ranges::replace_if(
+        experts, [&](const auto& expert) { return expert.name == source.name; },
+        ExpertSource{other.path, source.domain, source.name});
+  }
+  compose_detail::require_distinct(names);
+  compose_detail::compose(out, base, experts);
+}
+
 /// `checkpoint` without these experts. Throws UsageError for a name that it does not have or that stands
 /// twice, and when no expert would be left; otherwise like compose.
 inline void remove_experts(const std::filesystem::path& checkpoint, const std::vector<std::string>& names,

@@ -155,25 +155,31 @@ class SavedState {
 
   std::string scalars() const { return hdf5::read_text(file_, "scalars"); }
 
-  /// Fills the parts of `state`, which must be those that were saved: all of those of a region that is asked
-  /// for. Reads nothing of other experts. Throws Error when the state is damaged or of another model.
+  /// Fills the parts of `state`, which must be those that were saved: all of those of a region that it has
+  /// parts of. Reads nothing of other regions. `domains` are those of the state's experts, each one of the
+  /// checkpoint's; without them, the checkpoint's. Throws Error when the state is damaged or of another
+  /// model.
   template <device::Device D, class T>
   void load(D& device, TrainingState<T>& state) const {
+    load(device, state, checkpoint_.metadata.domains);
+  }
+  template <device::Device D, class T>
+  void load(D& device, TrainingState<T>& state, const std::vector<std::string>& domains) const {
     auto members = state.slot_names();
     const auto slots = members;
     members.push_back("scalars");
     hdf5::require_members(file_, members);
     for (const RegionId region : state.regions()) {
+      const std::string domain = region.is_shared() ? "" : domains.at(index(region.expert()));
       if (region.is_shared() || in_one_file_) {
-        for (const auto& slot : state.slots) load_slot(device, file_, region, slot);
+        for (const auto& slot : state.slots) load_slot(device, file_, region, domain, slot);
         continue;
       }
-      const auto& domain = checkpoint_.metadata.domains[index(region.expert())];
       const auto file = open(expert_state_file(checkpoint_.path, domain));
       const auto found = hdf5::read_attribute<std::string>(file, "domain");
       require(found == domain, file.name, ": the state of domain '", found, "', expected '", domain, "'");
       hdf5::require_members(file, slots);
-      for (const auto& slot : state.slots) load_slot(device, file, region, slot);
+      for (const auto& slot : state.slots) load_slot(device, file, region, domain, slot);
     }
   }
 
@@ -192,18 +198,18 @@ class SavedState {
   }
 
   /// A region's part of a slot in the one file that older states are.
-  hdf5::Object open_region(const hdf5::Object& slot, RegionId region) const {
+  static hdf5::Object open_region(const hdf5::Object& slot, RegionId region, const std::string& domain) {
     if (region.is_shared()) return hdf5::open_group(slot, "shared");
-    return hdf5::open_group(hdf5::open_group(slot, "experts"),
-                            checkpoint_.metadata.domains[index(region.expert())]);
+    return hdf5::open_group(hdf5::open_group(slot, "experts"), domain);
   }
 
   template <device::Device D, class Slot>
-  void load_slot(D& device, const hdf5::Object& file, RegionId region, const Slot& slot) const {
+  void load_slot(D& device, const hdf5::Object& file, RegionId region, const std::string& domain,
+                 const Slot& slot) const {
     const auto parts = state_detail::parts_of(slot, region);
-    if (in_one_file_ && parts.empty()) return;
+    if (parts.empty()) return;
     auto of_slot = hdf5::open_group(file, slot.name);
-    const auto group = in_one_file_ ? open_region(of_slot, region) : std::move(of_slot);
+    const auto group = in_one_file_ ? open_region(of_slot, region, domain) : std::move(of_slot);
     std::vector<std::string> names;
     for (const auto& part : parts) names.push_back(part.parameter.name);
     if (!has_all_) hdf5::require_members(group, names);

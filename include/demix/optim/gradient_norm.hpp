@@ -21,8 +21,15 @@ void accumulate_square_norms(D& device, const ParameterArena<D, T>& gradients,
                                    squares + (region.is_shared() ? 0 : 1 + index(region.expert())));
 }
 
-/// scale = min(1, max_norm / norm) / tokens, where norm = sqrt(sum of squares) / tokens is that of the mean
-/// loss's gradient; max_norm 0: 1 / tokens. NaN when there are no tokens or the norm is not finite.
+/// min(1, max_norm / norm) / tokens, where norm = sqrt(square) / tokens is that of the mean loss's gradient;
+/// max_norm 0: 1 / tokens. NaN when there are no tokens or the norm is not finite.
+DEMIX_HOST_DEVICE inline double clip_factor(double tokens, double square, double max_norm) {
+  const double norm = std::sqrt(square) / tokens;
+  const double clip = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0;
+  return tokens > 0 && norm < double(INFINITY) ? clip / tokens : double(NAN);
+}
+
+/// scale = clip_factor of the sum of tokens and the sum of squares.
 struct ClipScale {
   const double* tokens;
   const double* squares;
@@ -37,9 +44,30 @@ struct ClipScale {
       double count = 0, square = 0;
       for (std::size_t i = 0; i < self.token_counts; ++i) count += self.tokens[i];
       for (std::size_t i = 0; i < self.square_count; ++i) square += self.squares[i];
-      const double norm = std::sqrt(square) / count;
-      const double clip = self.max_norm > 0 && norm > self.max_norm ? self.max_norm / norm : 1.0;
-      *self.scale = count > 0 && norm < double(INFINITY) ? clip / count : double(NAN);
+      *self.scale = clip_factor(count, square, self.max_norm);
+    });
+  }
+};
+
+/// scales[1 + e] = clip_factor of the tokens and the square of expert e alone; 0 where it has no tokens.
+/// scales[0], of the shared region, is *whole, and where that is not finite all are.
+struct ExpertClipScales {
+  const double* tokens;
+  const double* squares;
+  double max_norm;
+  const double* whole;
+  double* scales;
+
+  template <class Team>
+  DEMIX_HOST_DEVICE void operator()(Team& team, std::size_t region) const {
+    const ExpertClipScales self = *this;
+    team.once([=] {
+      double scale = *self.whole;
+      if (region > 0 && scale < double(INFINITY)) {
+        const double count = self.tokens[region - 1];
+        scale = count > 0 ? clip_factor(count, self.squares[region], self.max_norm) : 0.0;
+      }
+      self.scales[region] = scale;
     });
   }
 };
@@ -50,6 +78,15 @@ template <device::Device D>
 void clip_scale(D& device, const double* tokens, std::size_t token_counts, const double* squares,
                 std::size_t square_count, double max_norm, double* scale) {
   device.rows(1, ClipScale{tokens, squares, token_counts, square_count, max_norm, scale});
+}
+
+/// The factor of each region's summed gradient where every expert is clipped by itself, all in device memory:
+/// of tokens [experts] and squares [1 + experts], with `whole` that of clip_scale, into scales [1 + experts];
+/// see ExpertClipScales. Does not wait for the device.
+template <device::Device D>
+void expert_clip_scales(D& device, const double* tokens, const double* squares, std::size_t experts,
+                        double max_norm, const double* whole, double* scales) {
+  device.rows(1 + experts, ExpertClipScales{tokens, squares, max_norm, whole, scales});
 }
 
 }  // namespace demix::optim

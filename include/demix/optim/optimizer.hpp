@@ -80,18 +80,32 @@ class OptimizerState {
 
   /// One update of what is trained. Does not wait for the device.
   void step(Weights<D, P>& weights, const GradientArena<D, P>& gradients, const UpdateFacts& facts) {
+    for (std::size_t i = 0; i < trained_.size(); ++i) step_span(i, weights, gradients, facts);
+    weights.refresh();
+  }
+  /// The same, where the factor of a region's gradients is its own: facts.gradient_scale is that of the
+  /// shared region, and those of the experts stand behind it, in their order.
+  void step_by_region(Weights<D, P>& weights, const GradientArena<D, P>& gradients,
+                      const UpdateFacts& facts) {
     for (std::size_t i = 0; i < trained_.size(); ++i) {
-      const auto& [region, first, count] = trained_[i];
-      OptimizerSpan<T, gradient_t<P>, slots> span{weights.master().region(region).subspan(first, count),
-                                                  gradients.region(region).subspan(first, count),
-                                                  {}};
-      for (std::size_t s = 0; s < slots; ++s) span.state[s] = slot(s, i);
-      O::step(*device_, settings_, facts, span);
+      const RegionId region = trained_[i].region;
+      const std::size_t at = region.is_shared() ? 0 : 1 + index(region.expert());
+      step_span(i, weights, gradients, {facts.number, facts.learning_rate, facts.gradient_scale + at});
     }
     weights.refresh();
   }
 
  private:
+  void step_span(std::size_t i, Weights<D, P>& weights, const GradientArena<D, P>& gradients,
+                 const UpdateFacts& facts) {
+    const auto& [region, first, count] = trained_[i];
+    OptimizerSpan<T, gradient_t<P>, slots> span{weights.master().region(region).subspan(first, count),
+                                                gradients.region(region).subspan(first, count),
+                                                {}};
+    for (std::size_t s = 0; s < slots; ++s) span.state[s] = slot(s, i);
+    O::step(*device_, settings_, facts, span);
+  }
+
   D* device_;
   typename O::Settings settings_;
   std::vector<ParameterSpan> trained_;

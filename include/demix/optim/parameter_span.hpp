@@ -24,6 +24,14 @@ std::vector<ParameterSpan> whole_regions(const ParameterArena<D, T>& arena) {
   return spans;
 }
 
+/// Every parameter of the experts held here: one span per expert.
+template <device::Device D, class T>
+std::vector<ParameterSpan> expert_regions(const ParameterArena<D, T>& arena) {
+  auto spans = whole_regions(arena);
+  std::erase_if(spans, [](const auto& span) { return span.region.is_shared(); });
+  return spans;
+}
+
 /// A region's parameters that `wanted(parameter)` picks; neighbours are one span.
 template <class Wanted>
 std::vector<ParameterSpan> spans_of(const RegionLayout& layout, RegionId region, Wanted wanted) {

@@ -61,7 +61,7 @@ inline std::pair<std::string, double> parse_weight(const std::string& text) {
 inline void run(const ExpertsOptions& options) {
   const std::filesystem::path path(options.checkpoint), out(options.output);
   const auto& command = options.command;
-  require_one_of("command", command, {"list", "add", "remove", "rename", "merge", "extract"});
+  require_one_of("command", command, {"list", "add", "replace", "remove", "rename", "merge", "extract"});
   const auto& experts = options.experts;
   const auto expect = [&](bool right, const char* what) {
     if (!right)
@@ -76,11 +76,11 @@ inline void run(const ExpertsOptions& options) {
     expect(experts.empty(), "no names");
     return list(resolve(path));
   }
-  if (command == "add") {
+  if (command == "add" || command == "replace") {
     expect(!experts.empty(), "one or more CHECKPOINT:NAME or CHECKPOINT:NAME=NEW");
     std::vector<checkpoint::ExpertSource> sources;
     for (const auto& text : experts) sources.push_back(checkpoint::parse_expert_source(text, path));
-    checkpoint::add_experts(path, sources, out);
+    (command == "add" ? checkpoint::add_experts : checkpoint::replace_experts)(path, sources, out);
   } else if (command == "remove") {
     expect(!experts.empty(), "one or more names");
     checkpoint::remove_experts(path, experts, out);
@@ -113,6 +113,8 @@ inline int experts(int argc, char** argv) {
         "the "
         "same\n"
         "                                             body\n"
+        "  replace CHECKPOINT FROM... --output OUT    FROM in the places of CHECKPOINT's experts of these "
+        "names\n"
         "  remove CHECKPOINT NAME... --output OUT\n"
         "  rename CHECKPOINT OLD NEW --output OUT\n"
         "  merge CHECKPOINT NAME=WEIGHT... --as NEW --output OUT\n"

@@ -29,6 +29,8 @@ struct TrainOptions {
   train::Settings settings;
   OriginalOptions original;
   int threads = 1;
+  bool freezes_shared = false;                     // of a start: trains experts alone
+  std::vector<std::string> domains_at_start = {};  // of the start, where the shared parameters are frozen
 };
 
 /// What demix-adapt is told.

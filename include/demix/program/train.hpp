@@ -1,9 +1,13 @@
 #pragma once
 // A trainer: a command line that names no type of model, because each trainer is of one.
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "demix/checkpoint/metadata.hpp"
 #include "demix/comm/agreement.hpp"
 #include "demix/core/domain_name.hpp"
 #include "demix/core/file_hash.hpp"
@@ -30,13 +34,35 @@ inline void require_outside_data(const std::filesystem::path& save_dir,
           ", which must stay as it is; choose another place");
 }
 
+/// Takes the domains of a run that trains experts alone from the checkpoint that it starts from: in its
+/// order, those that are named, or all. Throws UsageError for one that it does not have or that stands twice,
+/// and Error for a checkpoint that cannot be read or has no experts.
+inline void take_domains_of_start(TrainOptions& options) {
+  const checkpoint::Checkpoint start(options.settings.start->checkpoint);
+  start.require_experts();
+  options.domains_at_start = start.metadata.domains;
+  const auto& chosen = options.domains;
+  for (const auto& domain : chosen) {
+    require_one_of("--only-domains", domain, options.domains_at_start);
+    if (std::ranges::count(chosen, domain) > 1)
+      throw UsageError(concat("--only-domains: '", domain, "' stands twice"));
+  }
+  auto domains = options.domains_at_start;
+  if (!chosen.empty())
+    std::erase_if(domains, [&](const auto& domain) { return !find_domain(chosen, domain); });
+  options.domains = std::move(domains);
+}
+
 /// Takes the vocabulary from the data, and the domains where none are named. Throws Error for data that are
 /// not all there, before anything that takes its time, and UsageError for more than fits into memory, or for
 /// a number of ranks that cannot share the work.
 inline void complete(const ModelTraits& type, TrainOptions& options, int rank = 0, int ranks = 1) {
   require_outside_data(options.settings.save_dir, options.data);
   options.config.vocabulary = text::Dictionary::load(options.data / "dict.txt").size();
-  if (options.domains.empty()) options.domains = data::list_domains(options.data);
+  if (options.freezes_shared)
+    take_domains_of_start(options);
+  else if (options.domains.empty())
+    options.domains = data::list_domains(options.data);
   require_domain_names(options.domains);
   for (const auto& domain : options.settings.validation.domains)
     if (!find_domain(options.domains, domain))
@@ -53,7 +79,10 @@ inline void complete(const ModelTraits& type, TrainOptions& options, int rank = 
     throw UsageError(error.what());
   }
   const std::size_t domains = (placement.domains.size() + placement.parts - 1) / placement.parts;
-  require_memory_for_training(options.config, options.settings, domains, type.has_experts ? domains : 1);
+  // A value and a gradient of each parameter, and Adam's moments, of what is trained alone.
+  const std::size_t numbers = options.freezes_shared ? 2 : 4;
+  require_memory_for_training(options.config, options.settings, domains, type.has_experts ? domains : 1,
+                              numbers);
 }
 
 /// Throws Error on all ranks unless all run one program file with one command line. Collective.

@@ -11,6 +11,31 @@
 
 namespace demix::program {
 
+/// Throws UsageError where the options ask for experts to be trained apart (--freeze-shared, --only-domains)
+/// in a way that cannot be. `run` has the other options already.
+inline void require_experts_apart(const ModelTraits& type, const TrainOptions& run, bool chooses) {
+  if (!run.freezes_shared) {
+    if (chooses)
+      throw UsageError(
+          "--only-domains needs --freeze-shared: what all experts share would be fitted to the text of some, "
+          "and the other experts would not fit it any more; --train-domains begins a model of some domains");
+    return;
+  }
+  if (!type.has_experts)
+    throw UsageError(concat("--freeze-shared trains experts alone, and a ", type.name, " model has none"));
+  if (!run.settings.start)
+    throw UsageError(
+        "--freeze-shared needs the checkpoint whose shared parameters are kept, --restore-file or "
+        "--finetune-from-model: those of a new model are random numbers");
+  if (!run.domains.empty())
+    throw UsageError(
+        "--train-domains: with --freeze-shared the domains are the checkpoint's, of which --only-domains "
+        "chooses some");
+  if (chooses && type.sampling == data::Sampling::unbalanced)
+    throw UsageError(
+        concat("--only-domains: a ", type.name, " model draws a batch from the text of all domains at once"));
+}
+
 /// Reads the command line of a trainer of this type of model into `run`, but for what the data say: the
 /// vocabulary, and the domains where none are named; so many processes share the processors. Returns false
 /// after printing --help. Throws UsageError.
@@ -25,7 +50,8 @@ inline bool parse_train_options(const std::string& program, const std::string& p
                    {},
                    shared_aliases};
   const auto& activations = type.activations;
-  std::string arch, train_domains, eval_domains, valid_subset, restored, finetuned, activation, positions;
+  std::string arch, train_domains, only_domains, eval_domains, valid_subset, restored, finetuned, activation,
+      positions;
   std::size_t layers = 0, d_model = 0, heads = 0, d_ffn = 0, tokens_per_sample = 0;
   double dropout = 0;
   bool resets_optimizer = false, saves_nothing = false;
@@ -36,6 +62,8 @@ inline bool parse_train_options(const std::string& program, const std::string& p
   // clang-format off
   shared.data.add_options()
     ("train-domains", string(train_domains, "A,B,..."), "domains to train on, in this order (default: all in DATA)")
+    ("only-domains", string(only_domains, "A,B,..."), "with --freeze-shared: domains of the checkpoint to train the experts of "
+     "(default: all of its); no text of others is needed")
     ("eval-domains", string(eval_domains, "A,B,..."), "those of them that validation scores (default: all)")
     ("valid-subset", string(valid_subset, "valid_A,..."), "the same, as the original names the splits")
     ("tokens-per-sample", count(tokens_per_sample, 1), "context length T (default: the architecture's)");
@@ -57,6 +85,8 @@ inline bool parse_train_options(const std::string& program, const std::string& p
      "with the options and text of this run; read while --save-dir has no checkpoint")
     ("finetune-from-model", string(finetuned, "CKPT"), "begin a new run with that checkpoint's weights; as --restore-file with --reset-optimizer")
     ("reset-optimizer", po::bool_switch(&resets_optimizer), "with --restore-file: take the weights alone, and begin at update 1")
+    ("freeze-shared", po::bool_switch(&run.freezes_shared), "with --restore-file or --finetune-from-model: train the experts alone, each "
+     "as if by itself, and leave all that they share as it is")
     ("no-save", po::bool_switch(&saves_nothing), "write no checkpoint");
   // clang-format on
   auto original = original_options(run.original);
@@ -83,6 +113,9 @@ inline bool parse_train_options(const std::string& program, const std::string& p
   if (resets_optimizer && restored.empty()) throw UsageError("--reset-optimizer is for --restore-file");
   if (!finetuned.empty()) run.settings.start = {finetuned, false};
   if (!restored.empty()) run.settings.start = {restored, !resets_optimizer};
+
+  require_experts_apart(type, run, values.count("only-domains") > 0);
+  if (values.count("only-domains")) run.domains = split_list("--only-domains", only_domains);
 
   require_one_of("--arch", arch, architecture_names());
   run.config = architecture(arch);

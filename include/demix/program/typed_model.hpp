@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "demix/core/standard_streams.hpp"
 #include "demix/program/model_type.hpp"
 #include "demix/text/vocabulary.hpp"
+#include "demix/train/experts_apart.hpp"
 #include "demix/train/trainer.hpp"
 
 namespace demix::program {
@@ -42,9 +44,12 @@ class TypedModel final : public ModelType {
     initialize(device, model.layout(), s.seed, model.weights());
     const auto data = train::open_data(options.data, text::vocabulary_fingerprint(options.data), domains,
                                        placement.domains, options.config.vocabulary, model.text_length());
+    std::optional<train::Adaptation> apart;
+    if (options.freezes_shared)
+      apart = train::experts_apart(model.weights().master(), domains, options.domains_at_start);
     train::Trainable<Model> trainable(model);
-    train::Trainer<D, P, comm::Any> trainer(trainable, std::move(ranks), placement, data, s, s.adam);
-    if (placement.rank == 0)
+    train::Trainer<D, P, comm::Any> trainer(trainable, std::move(ranks), placement, data, s, s.adam, apart);
+    if (placement.rank == 0) {
       std::fprintf(stderr, "%s: %zu parameters, %zu domains, %zu tokens per update, %s%d threads\n",
                    s.experiment.c_str(),
                    model.layout().shared.size() + model.weights().held().all() * model.layout().expert.size(),
@@ -52,6 +57,10 @@ class TypedModel final : public ModelType {
                    domains.size() * s.batch_size * s.update_freq * placement.replicas *
                        options.config.tokens_per_sample,
                    placement.ranks > 1 ? concat(placement.ranks, " ranks of ").c_str() : "", options.threads);
+      if (apart)
+        std::fprintf(stderr, "%s: the shared parameters stay as they are; %zu of %zu experts are trained\n",
+                     s.experiment.c_str(), domains.size(), options.domains_at_start.size());
+    }
     stop.defer("this micro-batch, or batch of validation");
     return trainer.run([&] { stop.poll(); }) ? 0 : 128 + trainer.stopped_by();
   }

@@ -1,6 +1,7 @@
 #pragma once
 // The folder of a run: its checkpoints, its lock, and what a resumed run must have in common with it.
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -66,7 +67,7 @@ class RunFolder {
 
   /// Loads the newest checkpoint into model and optimizer; where there is none, that of `start`. Throws Error
   /// when it is of another model, vocabulary, set of domains, text, or run; of `start`, text and settings may
-  /// be others, and where it does not continue, the domains too.
+  /// be others, and where it does not continue, or experts alone are trained, the domains too.
   RunState resume(const std::optional<Start>& start = {}) {
     first([&] {
       folder_.remove_partial();
@@ -154,8 +155,10 @@ class RunFolder {
       model_.weights().refresh();
       return {};
     }
-    require_equal(from.path, "list of domains", nlohmann::json(from.metadata.domains).dump(),
-                  nlohmann::json(model_.domains()).dump(), "A new run may begin with its weights alone");
+    const auto is_shared = [](const auto& span) { return span.region.is_shared(); };
+    if (std::ranges::any_of(optimizer_.trained(), is_shared))
+      require_equal(from.path, "list of domains", nlohmann::json(from.metadata.domains).dump(),
+                    nlohmann::json(model_.domains()).dump(), "A new run may begin with its weights alone");
     const checkpoint::SavedState saved(from);
     load_all(from, saved);
     RunState run;
@@ -167,7 +170,7 @@ class RunFolder {
   void load_all(const checkpoint::Checkpoint& from, const checkpoint::SavedState& saved) {
     checkpoint::load_values(from, model_);
     auto state = training_state();
-    saved.load(model_.device(), state);
+    saved.load(model_.device(), state, model_.domains());
     model_.weights().refresh();
   }
 

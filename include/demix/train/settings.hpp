@@ -58,10 +58,14 @@ struct Settings {
   std::optional<Start> start;  // read where save_dir has no checkpoint yet
 };
 
-/// What a run that adapts a trained model adds to its settings.
+/// What a run that trains a part of a trained model adds to its settings.
 struct Adaptation {
   std::vector<optim::ParameterSpan> trained;  // all other parameters keep their bits
   nlohmann::json facts;                       // a resumed run must have the same
+  bool experts_apart = false;                 // UpdateSettings::experts_apart
+  /// The number that each of the run's domains has in the run that this is a part of, which decides what is
+  /// drawn for it; empty: the run is a whole one.
+  std::vector<std::size_t> numbers = {};
 };
 
 /// What must not change between the parts of a resumed run, for it to equal an unbroken one. The number of

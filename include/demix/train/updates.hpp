@@ -22,6 +22,9 @@ struct UpdateSettings {
   std::size_t micro_batches = 1;  // of one rank
   double clip_norm = 0;           // 0: no clipping
   Seed seed;                      // of dropout
+  /// Every expert is trained by the gradient of its own text's mean loss, clipped by its own norm, as if it
+  /// were alone; else all parameters by that of the mean loss of all text, clipped by the norm of all of it.
+  bool experts_apart = false;
 };
 
 /// Makes updates of a model, one after the other. It keeps gradients and the optimizer's state.
@@ -30,7 +33,8 @@ class Updates {
  public:
   using State = optim::OptimizerState<D, P, O>;
 
-  /// Model and batcher must outlive this; `trained` are of what is held here. Collective.
+  /// Model and batcher must outlive this; `trained` are of what is held here. Throws Error for experts apart
+  /// of a model without an expert per domain. Collective.
   Updates(TrainableModel<D, P>& model, const data::TrainBatcher& batcher, Comm world,
           comm::Placement placement, const UpdateSettings& settings,
           const typename O::Settings& optimizer_settings, std::vector<optim::ParameterSpan> trained)
@@ -43,11 +47,18 @@ class Updates {
         agreement_(model.device(), sync_.world()),
         totals_(model.device(), model.domains().size()),
         statistics_(model.device(), model.domains().size(), model.weights().held().all()),
+        scales_(model.device()),
         scratch_(model.device()) {
     if (!agreement_.is_alone())
       complete_ = [this](std::size_t shared, std::size_t expert) {
         sync_.sum_from(gradients_, shared, expert);
       };
+    const std::size_t experts = model.weights().held().all();
+    if (settings.experts_apart) {
+      require(experts == model.domains().size(), "experts apart: a model of ", model.domains().size(),
+              " domains has ", experts, " experts, expected one for each");
+      scales_.reserve(1 + experts);
+    }
     for (const auto& span : state_.trained())
       if (sync_.placement().speaks_for(span.region)) counted_.push_back(span);
   }
@@ -74,7 +85,14 @@ class Updates {
     sync_.all_reduce(statistics_.norms());
     optim::clip_scale(device, statistics_.tokens(), statistics_.token_counts(), statistics_.squares(),
                       statistics_.square_count(), settings_.clip_norm, statistics_.gradient_scale());
-    state_.step(model_.weights(), gradients_, {number, learning_rate, statistics_.gradient_scale()});
+    if (settings_.experts_apart) {
+      optim::expert_clip_scales(device, statistics_.tokens(), statistics_.squares(),
+                                statistics_.token_counts(), settings_.clip_norm, statistics_.gradient_scale(),
+                                scales_.data());
+      state_.step_by_region(model_.weights(), gradients_, {number, learning_rate, scales_.data()});
+    } else {
+      state_.step(model_.weights(), gradients_, {number, learning_rate, statistics_.gradient_scale()});
+    }
     UpdateReport report = statistics_.read();
     if (report.interrupted > 0) agreement_.meet(problem);
     return report;
@@ -109,6 +127,7 @@ class Updates {
   comm::Agreement<D, Comm> agreement_;
   LossTotals<D> totals_;
   UpdateStatistics<D> statistics_;
+  device::Array<D, double> scales_;  // of the gradients of regions, where experts are trained apart
   device::Array<D, gradient_t<P>> scratch_;
   using Complete = typename TrainableModel<D, P>::Complete;
   Complete complete_;  // sums what is complete over the ranks; empty for one
