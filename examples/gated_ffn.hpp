@@ -69,10 +69,10 @@ struct GatedFFN {
       auto& region = layout.expert;
       region.align();
       gate_up_ = region.stacked_matrices({name + ".gate_proj.weight", name + ".up_proj.weight"}, d_ffn_,
-                                         config.d_model, demix::Initializer::fan_in_uniform(config.d_model));
+                                         config.d_model, demix::Initializer::linear_layer(config.d_model));
       region.align();
       down_ = region.matrix(name + ".down_proj.weight", config.d_model, d_ffn_,
-                            demix::Initializer::fan_in_uniform(d_ffn_));
+                            demix::Initializer::linear_layer(d_ffn_));
     }
 
     /// y [N, C] of x [N, C], each segment of rows through its expert; overwrites.

@@ -31,7 +31,7 @@ struct TokenRoutedFFN {
 
     Layer(ParameterLayout& layout, const std::string& name, const ModelConfig& config)
         : router_(layout.shared.matrix(name + ".router.weight", E, config.d_model,
-                                       Initializer::fan_in_uniform(config.d_model))),
+                                       Initializer::linear_layer(config.d_model))),
           experts_(layout.shared, name, config, E),
           site_(fnv1a(name)) {}
 

@@ -1,5 +1,7 @@
 #include "demix/model/initialize.hpp"
 
+#include <boost/test/data/test_case.hpp>
+
 #include "model/initial_values.hpp"
 #include "model/model_testing.hpp"
 
@@ -14,17 +16,29 @@ using Demix = DEMixModel<device::Cpu, Fp32, ops::Relu>;
 
 BOOST_AUTO_TEST_SUITE(initialize_parameters)
 
-// fairseq's, for a decoder with C = 64, F = 256: weights and biases of linear layers start as PyTorch's do,
+// For a decoder with C = 64, F = 256. fairseq's: weights and biases of linear layers start as PyTorch's do,
 // but for attention's weights, which are Xavier's (gain 1 / sqrt(2) for q, k, v), and its output's bias.
-BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
+// xavier: all weights are Xavier's, all biases 0.
+BOOST_DATA_TEST_CASE(starting_values_follow_the_recipe, boost::unit_test::data::make({"fairseq", "xavier"}),
+                     name_of_values) {
+  const bool fairseq = std::string(name_of_values) == "fairseq";
   device::Cpu cpu;
   ModelConfig config = tiny_config(Positions::learned, false);
   config.d_model = 64;
   config.d_ffn = 256;
   config.vocabulary = 1000;
   config.tokens_per_sample = 50;
-  const Demix model(cpu, config, three_domains, Seed{1});
+  Demix model(cpu, config, three_domains, Seed{1});
+  if (fairseq) initialize(cpu, model.layout(), Seed{1}, model.weights(), InitialValues::fairseq);
   const auto& values = model.weights().master();
+  const auto check_linear = [&](const std::string& name, const auto& weight, const auto& bias, double inputs,
+                                double outputs) {
+    check_uniform(name, weight, fairseq ? 1 / std::sqrt(inputs) : std::sqrt(6 / (inputs + outputs)));
+    if (fairseq)
+      check_uniform(name + ".bias", bias, 1 / std::sqrt(inputs));
+    else
+      check_constant(name + ".bias", bias, 0);
+  };
   std::size_t seen = 0;
   const auto named = [&](const std::string& name, RegionId r = RegionId::shared()) {
     ++seen;
@@ -44,7 +58,10 @@ BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
     for (const std::string part : {"q_proj", "k_proj", "v_proj"}) {
       const auto name = layer + "self_attn." + part;
       check_uniform(name, named(name + ".weight"), std::sqrt(0.5 * 6 / 128));
-      check_uniform(name + ".bias", named(name + ".bias"), 1 / std::sqrt(64.0));
+      if (fairseq)
+        check_uniform(name + ".bias", named(name + ".bias"), 1 / std::sqrt(64.0));
+      else
+        check_constant(name + ".bias", named(name + ".bias"), 0);
     }
     check_uniform("out_proj", named(layer + "self_attn.out_proj.weight"), std::sqrt(6 / 128.0));
     check_constant("out_proj", named(layer + "self_attn.out_proj.bias"), 0);
@@ -52,10 +69,10 @@ BOOST_AUTO_TEST_CASE(starting_values_follow_the_recipe) {
       check_constant(norm, named(layer + norm + ".weight"), 1);
       check_constant(norm, named(layer + norm + ".bias"), 0);
     }
-    check_uniform("fc1", named(layer + "fc1.weight", ExpertId{1}), 1 / std::sqrt(64.0));
-    check_uniform("fc1.bias", named(layer + "fc1.bias", ExpertId{1}), 1 / std::sqrt(64.0));
-    check_uniform("fc2", named(layer + "fc2.weight", ExpertId{2}), 1 / std::sqrt(256.0));
-    check_uniform("fc2.bias", named(layer + "fc2.bias", ExpertId{2}), 1 / std::sqrt(256.0));
+    check_linear("fc1", named(layer + "fc1.weight", ExpertId{1}), named(layer + "fc1.bias", ExpertId{1}), 64,
+                 256);
+    check_linear("fc2", named(layer + "fc2.weight", ExpertId{2}), named(layer + "fc2.bias", ExpertId{2}), 256,
+                 64);
   }
   BOOST_TEST(seen == model.layout().shared.parameters().size() + model.layout().expert.parameters().size());
 }

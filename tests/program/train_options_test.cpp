@@ -51,6 +51,13 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_the_recipe) {
   BOOST_TEST(s.adam.beta2 == 0.95);
   BOOST_TEST(s.adam.eps == 1e-7);
   BOOST_TEST(s.adam.weight_decay == 0.1);
+  BOOST_TEST((s.initial_values == InitialValues::xavier));
+}
+
+BOOST_AUTO_TEST_CASE(initial_values_may_be_the_originals) {
+  BOOST_TEST((parse({"--init", "fairseq"}).settings.initial_values == InitialValues::fairseq));
+  BOOST_TEST((parse({"--init", "xavier"}).settings.initial_values == InitialValues::xavier));
+  BOOST_TEST(refusal({"--init", "zeros"}).starts_with("--init: 'zeros'"), refusal({"--init", "zeros"}));
 }
 
 BOOST_AUTO_TEST_CASE(single_options_override_the_architecture) {

@@ -232,7 +232,7 @@ BOOST_AUTO_TEST_CASE(on_ranks_they_are_those_of_one_process) {
   for (const int ranks : {2, 3, 6}) {
     const auto name = concat("ranks", ranks);
     ThreadComm::run(ranks, [&](ThreadComm comm) {
-      const auto placement = comm::Placement::expert_parallel(comm.rank(), ranks, all.size());
+      const auto placement = comm::Placement::by_domain(comm.rank(), ranks, all.size());
       run_rank(
           all, name, std::move(comm), placement, [](auto&) {}, [] {});
     });

@@ -28,7 +28,7 @@ BOOST_AUTO_TEST_CASE(what_may_change_is_not_in_it) {
   const auto facts = optim::Adam::facts(s.adam);
   BOOST_TEST((train::settings_for_resume(s, 1, facts, nullptr) ==
               train::settings_for_resume(other, 1, facts, nullptr)));
-  for (const auto change : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}) {
+  for (const auto change : {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}) {
     other = s;
     if (change == 0) other.learning_rate *= 2;
     if (change == 1) ++other.warmup_updates;
@@ -40,6 +40,7 @@ BOOST_AUTO_TEST_CASE(what_may_change_is_not_in_it) {
     if (change == 7) other.total_num_update = s.max_update + 1;
     if (change == 8) other.end_learning_rate = 1e-5;
     if (change == 9) other.power = 2;
+    if (change == 10) other.initial_values = InitialValues::fairseq;
     BOOST_TEST((train::settings_for_resume(s, 1, facts, nullptr) !=
                 train::settings_for_resume(other, 1, optim::Adam::facts(other.adam), nullptr)),
                "change " << change);

@@ -48,7 +48,7 @@ struct RotatedCausalAttention {
                                   width_, width_, qkv_init);
       qkv_bias_ =
           shared.stacked_vectors({name + ".q_proj.bias", name + ".k_proj.bias", name + ".v_proj.bias"},
-                                 width_, Initializer::fan_in_uniform(width_));
+                                 width_, Initializer::linear_layer(width_));
       shared.align();
       out_weight_ = shared.matrix(name + ".out_proj.weight", width_, width_, Initializer::xavier_uniform());
       out_bias_ = shared.vector(name + ".out_proj.bias", width_, Initializer::zeros());

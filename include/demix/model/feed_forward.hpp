@@ -28,8 +28,7 @@ struct Refs {
   ParameterRef fc1_weight, fc1_bias, fc2_weight, fc2_bias;
 
   Refs(RegionLayout& region, const std::string& name, const ModelConfig& config) {
-    const auto fc1 = Initializer::fan_in_uniform(config.d_model),
-               fc2 = Initializer::fan_in_uniform(config.d_ffn);
+    const auto fc1 = Initializer::linear_layer(config.d_model), fc2 = Initializer::linear_layer(config.d_ffn);
     region.align();
     fc1_weight = region.matrix(name + ".fc1.weight", config.d_ffn, config.d_model, fc1);
     fc1_bias = region.vector(name + ".fc1.bias", config.d_ffn, fc1);

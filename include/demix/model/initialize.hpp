@@ -14,10 +14,22 @@
 
 namespace demix {
 
+namespace initialize_detail {
+
+/// The parameter's own, but for one of a linear layer under `xavier`.
+inline Initializer initializer_of(const ParameterInfo& parameter, InitialValues values) {
+  if (parameter.initializer.kind != Initializer::Kind::layer || values == InitialValues::fairseq)
+    return parameter.initializer;
+  return parameter.vector ? Initializer::zeros() : Initializer::xavier_uniform();
+}
+
+}  // namespace initialize_detail
+
 /// Writes a parameter's starting values, a function of the seed and the parameter's name alone.
 template <class T>
-void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out) {
-  const auto& init = parameter.initializer;
+void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out,
+                InitialValues values = default_initial_values) {
+  const Initializer init = initialize_detail::initializer_of(parameter, values);
   const std::uint64_t hash = fnv1a(parameter.name);
   using Kind = Initializer::Kind;
   const double bound =
@@ -44,7 +56,8 @@ void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out) {
 /// Starting values for every region; all experts start alike, as copies of one feed-forward layer. Waits for
 /// the device.
 template <device::Device D, Precision P>
-void initialize(D& device, const ParameterLayout& layout, Seed seed, Weights<D, P>& weights) {
+void initialize(D& device, const ParameterLayout& layout, Seed seed, Weights<D, P>& weights,
+                InitialValues values = default_initial_values) {
   using T = master_t<P>;
   std::vector<T> host;
   for (const RegionId region : weights.regions()) {
@@ -55,7 +68,7 @@ void initialize(D& device, const ParameterLayout& layout, Seed seed, Weights<D, 
       const auto fill = [&](int, int) {
         for (std::size_t p = next++; p < parameters.parameters().size(); p = next++) {
           const auto& info = parameters.parameters()[p];
-          initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()));
+          initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()), values);
         }
       };
       if constexpr (requires { device.threads(); })
@@ -63,8 +76,8 @@ void initialize(D& device, const ParameterLayout& layout, Seed seed, Weights<D, 
       else
         parallel_region(fill);
     }
-    weights.assign(region, [&](std::span<T> values) {
-      device.copy_to_device(values.data(), host.data(), values.size());
+    weights.assign(region, [&](std::span<T> numbers) {
+      device.copy_to_device(numbers.data(), host.data(), numbers.size());
     });
   }
 }

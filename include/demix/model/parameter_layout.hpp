@@ -20,7 +20,7 @@ namespace demix {
 
 /// How a parameter starts.
 struct Initializer {
-  enum class Kind { zeros, ones, normal, uniform, xavier_uniform } kind = Kind::zeros;
+  enum class Kind { zeros, ones, normal, layer, xavier_uniform } kind = Kind::zeros;
   double scale = 1;              // the standard deviation, the bound, or Xavier's gain
   std::ptrdiff_t zero_row = -1;  // a row of a normal matrix that starts, and is meant to stay, zero
   static Initializer zeros() { return {}; }
@@ -28,13 +28,20 @@ struct Initializer {
   static Initializer normal(double deviation, std::ptrdiff_t zero_row = -1) {
     return {Kind::normal, deviation, zero_row};
   }
-  /// Uniform in +-1 / sqrt(in): weights and biases of a layer with `in` inputs, as PyTorch starts them.
-  static Initializer fan_in_uniform(std::size_t in) {
-    return {Kind::uniform, 1 / std::sqrt(static_cast<double>(in))};
+  /// Weights and biases of a layer with `in` inputs, as InitialValues says.
+  static Initializer linear_layer(std::size_t in) {
+    return {Kind::layer, 1 / std::sqrt(static_cast<double>(in))};
   }
   /// Uniform in +-gain sqrt(6 / (in + out)) (Glorot and Bengio 2010).
   static Initializer xavier_uniform(double gain = 1) { return {Kind::xavier_uniform, gain}; }
 };
+
+/// How the linear layers of a model start whose initializer is linear_layer: as PyTorch starts a layer, and
+/// so fairseq those of its feed-forward layers, uniform in +-1 / sqrt(inputs), weights and biases; or by
+/// Glorot and Bengio 2010, weights uniform in +-sqrt(6 / (inputs + outputs)) and biases zero.
+enum class InitialValues { fairseq, xavier };
+/// The one that learns better on the quickstart's text (docs/training.md).
+inline constexpr InitialValues default_initial_values = InitialValues::xavier;
 
 /// What adapting a model needs to know of a parameter: that it is of a feed-forward layer, or has a row per
 /// token of the vocabulary.

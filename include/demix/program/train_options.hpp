@@ -50,8 +50,8 @@ inline bool parse_train_options(const std::string& program, const std::string& p
                    {},
                    shared_aliases};
   const auto& activations = type.activations;
-  std::string arch, train_domains, only_domains, eval_domains, valid_subset, restored, finetuned, activation,
-      positions;
+  std::string init, arch, train_domains, only_domains, eval_domains, valid_subset, restored, finetuned,
+      activation, positions;
   std::size_t layers = 0, d_model = 0, heads = 0, d_ffn = 0, tokens_per_sample = 0;
   double dropout = 0;
   bool resets_optimizer = false, saves_nothing = false;
@@ -77,6 +77,7 @@ inline bool parse_train_options(const std::string& program, const std::string& p
     ("positions", string(positions, "NAME"), "learned, sinusoidal, or none, where the attention knows them")
     ("share-decoder-input-output-embed", po::value<bool>()->value_name("BOOL")->implicit_value(true),
      "tie the output projection to the input embedding; BOOL: true (default) or false")
+    ("init", string(init, "NAME")->default_value("xavier"), "how feed-forward layers and the biases of q, k and v start: xavier (weights Glorot-uniform, biases 0), or fairseq, as the original (all within 1/sqrt(inputs)), which learns a little more slowly")
     ("dropout", probability(dropout), "probability of dropout on the embedding and on both branches of a block");
   if (!activations.empty())
     model_options.add_options()("activation", string(activation, "NAME"), activation_text.c_str());
@@ -118,6 +119,8 @@ inline bool parse_train_options(const std::string& program, const std::string& p
   if (values.count("only-domains")) run.domains = split_list("--only-domains", only_domains);
 
   require_one_of("--arch", arch, architecture_names());
+  if (require_one_of("--init", init, {"xavier", "fairseq"}) == "fairseq")
+    run.settings.initial_values = InitialValues::fairseq;
   run.config = architecture(arch);
   ModelConfig& c = run.config;
   if (values.count("layers")) c.layers = layers;

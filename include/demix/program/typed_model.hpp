@@ -41,7 +41,7 @@ class TypedModel final : public ModelType {
     const auto placement = traits.placement(ranks.rank(), ranks.size(), domains.size());
     Model model(device, options.config, domains,
                 Model::has_experts ? placement.held_experts() : HeldExperts(0));
-    initialize(device, model.layout(), s.seed, model.weights());
+    initialize(device, model.layout(), s.seed, model.weights(), s.initial_values);
     const auto data = train::open_data(options.data, text::vocabulary_fingerprint(options.data), domains,
                                        placement.domains, options.config.vocabulary, model.text_length());
     std::optional<train::Adaptation> apart;

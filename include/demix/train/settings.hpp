@@ -10,6 +10,7 @@
 
 #include "demix/core/types.hpp"
 #include "demix/data/batcher.hpp"
+#include "demix/model/parameter_layout.hpp"
 #include "demix/optim/adam.hpp"
 
 namespace demix::train {
@@ -42,6 +43,7 @@ struct Settings {
   double clip_norm = 0.1;  // 0: no clipping
   optim::AdamSettings adam;
   Seed seed;
+  InitialValues initial_values = default_initial_values;  // of a new model
 
   bool validates = true;
   std::uint64_t validate_interval = 0;  // updates; the end of training, and every save_interval, validate too
@@ -86,6 +88,7 @@ inline nlohmann::json settings_for_resume(const Settings& settings, std::size_t 
     result["total-num-update"] = *settings.total_num_update;
   if (settings.end_learning_rate != 0) result["end-learning-rate"] = settings.end_learning_rate;
   if (settings.power != 1) result["power"] = settings.power;
+  if (settings.initial_values != default_initial_values) result["init"] = "fairseq";
   for (const auto& [name, numbers] : optimizer)
     result[name] = numbers.size() == 1 ? nlohmann::json(numbers.front()) : nlohmann::json(numbers);
   if (!adaptation.is_null()) result["adaptation"] = adaptation;
