@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "demix/comm/agreement.hpp"
+#include "demix/core/error.hpp"
+#include "demix/core/json_text.hpp"
 #include "demix/core/types.hpp"
 #include "demix/data/block_dataset.hpp"
 
@@ -73,9 +75,10 @@ inline void require_same_text(const std::string& checkpoint, const nlohmann::jso
   for (const auto& [domain, splits] : here.items())
     for (const auto& [split, now] : splits.items()) {
       const auto before = there.value(domain, nlohmann::json::object()).value(split, nlohmann::json());
-      require(before == now, "cannot continue from ", checkpoint, ": its ", split, " text of domain '",
-              domain, "' is\n  ", before, "\nbut that of ", data_bin, " is\n  ", now,
-              "\nUse the text that the run began with, or another save_dir");
+      if (before != now)
+        throw Error(concat("cannot continue from ", checkpoint, ": its ", split, " text of domain '", domain,
+                           "' is\n  ", json_text(before), "\nbut that of ", data_bin, " is\n  ",
+                           json_text(now), "\nUse the text that the run began with, or another save_dir"));
     }
 }
 
