@@ -1,8 +1,12 @@
 #include "demix/core/error.hpp"
 
 #include <boost/test/unit_test.hpp>
+#include <cmath>
 #include <filesystem>
+#include <limits>
+#include <sstream>
 #include <system_error>
+#include <vector>
 
 #include "allocations.hpp"
 
@@ -34,6 +38,35 @@ BOOST_AUTO_TEST_CASE(parts_of_any_kind_become_text) {
   BOOST_TEST(message_of([] { return 7; }, " ", [&] { return path / "d"; }) == "7 /a b/c/d");
   BOOST_TEST(message_of() == "");
   BOOST_TEST(concat("'", path, "' ", 1) == "'/a b/c' 1");
+}
+
+template <class Number>
+void check_as_streams_write(Number number) {
+  std::ostringstream stream;
+  stream << number;
+  BOOST_TEST(concat(number) == stream.str());
+}
+
+BOOST_AUTO_TEST_CASE(numbers_are_written_as_streams_write_them) {
+  for (const double number :
+       std::vector<double>{0.0, -0.0, 0.1, 1.0 / 3, -2.5, 100.0, 123456.0, 1234567.0, 999999.5, 1e-4, 1e-5,
+                           1e20, 5e-324, 0.30000001, HUGE_VAL, -HUGE_VAL, NAN}) {
+    check_as_streams_write(number);
+    check_as_streams_write(static_cast<float>(number));
+    check_as_streams_write(static_cast<long double>(number));
+  }
+  check_as_streams_write(std::numeric_limits<double>::max());
+  const auto check_limits = []<class T>(T) {
+    check_as_streams_write(std::numeric_limits<T>::lowest());
+    check_as_streams_write(std::numeric_limits<T>::max());
+  };
+  check_limits(short{});
+  check_limits(0);
+  check_limits(0u);
+  check_limits(0l);
+  check_limits(std::size_t{});
+  check_limits(0ll);
+  BOOST_TEST(concat(true, false, 'c') == "10c");
 }
 
 BOOST_AUTO_TEST_CASE(a_part_is_computed_for_the_message_only) {

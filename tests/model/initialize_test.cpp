@@ -89,6 +89,28 @@ BOOST_AUTO_TEST_CASE(experts_start_alike_and_like_a_dense_model) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(any_number_of_threads_makes_the_same_values) {
+  device::Cpu one(1);
+  const Demix expected(one, tiny_config(), three_domains, Seed{1});
+  for (const int threads : {2, 3, 7, 64}) {
+    device::Cpu cpu(threads);
+    const Demix model(cpu, tiny_config(), three_domains, Seed{1});
+    BOOST_TEST((all_values(model.weights().master()) == all_values(expected.weights().master())), threads);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_part_of_a_parameter_has_the_values_of_the_whole) {
+  for (const auto& initializer :
+       {Initializer::ones(), Initializer::normal(0.5, 2), Initializer::xavier_uniform()}) {
+    const ParameterInfo parameter{"p", 5, 7, 0, false, initializer};
+    std::vector<double> whole(parameter.size()), parts(parameter.size());
+    initialize(parameter, Seed{3}, std::span(whole));
+    for (const auto& [first, last] : {std::pair{std::size_t{0}, std::size_t{1}}, {1, 18}, {18, 18}, {18, 35}})
+      initialize(parameter, Seed{3}, std::span(parts).subspan(first, last - first), first);
+    BOOST_TEST(parts == whole, boost::test_tools::per_element());
+  }
+}
+
 BOOST_AUTO_TEST_CASE(seeds_layers_and_names_give_different_values) {
   device::Cpu cpu;
   const Demix one(cpu, tiny_config(), three_domains, Seed{1}),

@@ -171,6 +171,19 @@ BOOST_AUTO_TEST_CASE(runs_repeat_bit_for_bit_in_single_precision) {
   for (int i = 0; i < 5; ++i) BOOST_TEST((gradients_of(model, tiny_batch()) == first));
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_moved_model_is_the_same_model, Model, All) {
+  auto expected = make_model<Model>();
+  const auto losses = expected.token_losses(tiny_batch());
+  std::vector<Model> models;
+  for (int i = 0; i < 3; ++i) models.push_back(make_model<Model>());  // moves, and moves again when it grows
+  for (auto& model : models) {
+    BOOST_TEST(&model.session().network() == &model.network());
+    BOOST_TEST(&model.device() == &expected.device());
+    BOOST_TEST(model.token_losses(tiny_batch()) == losses, boost::test_tools::per_element());
+    BOOST_TEST((gradients_of(model, tiny_batch()) == gradients_of(expected, tiny_batch())));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(demix_on_one_expert_is_dense_bit_for_bit) {
   auto dense = make_model<Dense<Fp32>>();
   auto demix = make_model<Demix<Fp32>>();

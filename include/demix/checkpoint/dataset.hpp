@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "demix/checkpoint/hdf5.hpp"
-#include "demix/core/checked_size.hpp"
+#include "demix/core/memory_limit.hpp"
 #include "demix/device/concepts.hpp"
 #include "demix/model/parameter_layout.hpp"
 

@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "demix/core/checked_size.hpp"
 #include "demix/core/durable.hpp"
 #include "demix/core/error.hpp"
+#include "demix/core/memory_limit.hpp"
 
 namespace demix::checkpoint::hdf5 {
 

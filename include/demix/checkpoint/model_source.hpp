@@ -12,6 +12,7 @@
 
 #include "demix/checkpoint/checkpoint.hpp"
 #include "demix/checkpoint/experts.hpp"
+#include "demix/core/memory_limit.hpp"
 #include "demix/model/memory.hpp"
 
 namespace demix::checkpoint {

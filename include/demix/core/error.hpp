@@ -1,9 +1,10 @@
 #pragma once
 // Errors. A message says what was found, what was expected and, where the user can act, what to do.
 
-#include <sstream>
+#include <charconv>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -29,17 +30,32 @@ concept HasString = std::is_same_v<decltype(std::declval<const Part&>().string()
 template <class Part>
 concept HasMessage = std::is_same_v<decltype(std::declval<const Part&>().message()), std::string>;
 
-/// Writes one part of a message.
-template <class Part>
-void write(std::ostream& out, const Part& part) {
-  if constexpr (std::is_invocable_v<const Part&>)
-    write(out, part());
-  else if constexpr (HasString<Part>)
-    out << part.string();
-  else if constexpr (HasMessage<Part>)
-    out << part.message();
+/// Adds a number as streams write it: a real one with six significant digits.
+template <class Number>
+void append_number(std::string& text, Number number) {
+  char digits[32];
+  char* const end = digits + sizeof digits;
+  if constexpr (std::is_floating_point_v<Number>)
+    text.append(digits, std::to_chars(digits, end, number, std::chars_format::general, 6).ptr);
   else
-    out << part;
+    text.append(digits, std::to_chars(digits, end, number).ptr);
+}
+
+/// Adds one part of a message.
+template <class Part>
+void append(std::string& text, const Part& part) {
+  if constexpr (std::is_invocable_v<const Part&>)
+    append(text, part());
+  else if constexpr (HasString<Part>)
+    text += part.string();
+  else if constexpr (HasMessage<Part>)
+    text += part.message();
+  else if constexpr (std::is_same_v<Part, char>)
+    text += part;
+  else if constexpr (std::is_arithmetic_v<Part>)
+    append_number(text, +part);  // a bool is 0 or 1
+  else
+    text += std::string_view(part);
 }
 
 /// Whether to have this argument costs nothing: it is there anyway, or owns nothing.
@@ -48,13 +64,14 @@ constexpr bool is_free = std::is_lvalue_reference_v<Part> || std::is_trivially_d
 
 }  // namespace error_detail
 
-/// The parts, written one after the other: a path as it is, without quotes; an error code in words; what a
-/// part that can be called without arguments returns; everything else as << writes it.
+/// The parts, written one after the other: text and characters as they are; a number as streams write it;
+/// a path, or whatever else has a string(), as that says, without quotes; an error code in words; what a part
+/// that can be called without arguments returns.
 template <class... Parts>
 std::string concat(const Parts&... parts) {
-  std::ostringstream out;
-  (error_detail::write(out, parts), ...);
-  return std::move(out).str();
+  std::string text;
+  (error_detail::append(text, parts), ...);
+  return text;
 }
 
 /// Throws Error with the message concat(parts...) unless `condition` holds. A check that holds costs its

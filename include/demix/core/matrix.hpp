@@ -2,6 +2,7 @@
 // Views of memory that somebody else owns. They are passed by value and never allocate.
 
 #include <cstddef>
+#include <string>
 #include <type_traits>
 
 #include "demix/core/error.hpp"
@@ -42,9 +43,7 @@ struct Matrix {
 struct Shape {
   std::size_t rows, cols;
 
-  friend std::ostream& operator<<(std::ostream& out, Shape shape) {
-    return out << "[" << shape.rows << ", " << shape.cols << "]";
-  }
+  std::string string() const { return concat("[", rows, ", ", cols, "]"); }
 };
 
 template <class T>

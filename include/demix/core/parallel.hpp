@@ -5,7 +5,6 @@
 
 #include <exception>
 #include <limits>
-#include <mutex>
 
 namespace demix {
 
@@ -14,7 +13,6 @@ namespace demix {
 /// that of the lowest-numbered thread is thrown, once all threads are done.
 template <class Body>
 void parallel_region(int threads, const Body& body) {
-  std::mutex mutex;
   std::exception_ptr failure;
   int failed = std::numeric_limits<int>::max();
 #pragma omp parallel num_threads(threads)
@@ -23,7 +21,7 @@ void parallel_region(int threads, const Body& body) {
     try {
       body(thread, omp_get_num_threads());
     } catch (...) {
-      const std::lock_guard lock(mutex);
+#pragma omp critical(demix_parallel_region)
       if (thread < failed) {
         failed = thread;
         failure = std::current_exception();

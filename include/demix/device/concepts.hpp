@@ -25,11 +25,10 @@ struct NullRowKernel {
 ///   beta have the type in which their products are accumulated.
 /// - `copy` (within the device), `fill_zero`.
 /// - `upload`, `download`: copies from and to the host memory of `allocate_host`, which must stay as it is
-/// until an
-///   event recorded after them is done.
+///   until an event recorded after them is done.
+/// - `Event(device)`: one that was never recorded. It can be moved.
 /// - `record(event)`: the event is done once all that was submitted before is. `done(event)` asks; one that
-/// was
-///   never recorded is done.
+///   was never recorded is done.
 ///
 /// These submit and return. The following wait for the device:
 ///
@@ -57,6 +56,6 @@ concept Device = requires(D device, float* f, const float* cf, std::size_t n, Tr
   device.wait(event);
   device.synchronize();
 }
-&&std::constructible_from<typename D::Event, D&>;
+&&std::constructible_from<typename D::Event, D&>&& std::move_constructible<typename D::Event>;
 
 }  // namespace demix::device

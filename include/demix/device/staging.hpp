@@ -2,8 +2,8 @@
 // Host memory that uploads start from, so that the host need not wait for them.
 
 #include <cstddef>
-#include <deque>
 #include <span>
+#include <vector>
 
 #include "demix/device/concepts.hpp"
 
@@ -17,6 +17,10 @@ class Staging {
   explicit Staging(D& device) : device_(&device) {}
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
+  ~Staging() {
+    for (const auto& block : blocks_)
+      if (block.data) device_->deallocate_host(block.data, block.size);
+  }
 
   /// fill(span of n elements), which then travel to `to` in the order of submission, from a block with room
   /// for `room` elements, n at least. Does not wait for the device.
@@ -31,11 +35,6 @@ class Staging {
 
  private:
   struct Block {
-    explicit Block(D& d) : device(d), uploaded(d) {}
-    ~Block() {
-      if (data) device.deallocate_host(data, size);
-    }
-    D& device;
     typename D::Event uploaded;
     T* data = nullptr;
     std::size_t size = 0;
@@ -44,14 +43,14 @@ class Staging {
   Block& free_block(std::size_t n) {
     for (auto& block : blocks_)
       if (block.size >= n && device_->done(block.uploaded)) return block;
-    Block& block = blocks_.emplace_back(*device_);
+    Block& block = blocks_.emplace_back(Block{typename D::Event(*device_)});
     block.data = device_->template allocate_host<T>(n);
     block.size = n;
     return block;
   }
 
   D* device_;
-  std::deque<Block> blocks_;
+  std::vector<Block> blocks_;
 };
 
 }  // namespace demix::device

@@ -18,7 +18,7 @@ namespace concepts_detail {
 
 template <class L, class D>
 concept Layer = std::constructible_from<L, ParameterLayout&, const std::string&, const ModelConfig&> &&
-    std::constructible_from<typename L::Saved, D&>;
+    std::constructible_from<typename L::Saved, D&> && std::move_constructible<typename L::Saved>;
 
 template <device::Device D, Precision P>
 struct Arguments {

@@ -1,8 +1,8 @@
 #pragma once
 // The starting values of parameters.
 
-#include <atomic>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -25,9 +25,10 @@ inline Initializer initializer_of(const ParameterInfo& parameter, InitialValues 
 
 }  // namespace initialize_detail
 
-/// Writes a parameter's starting values, a function of the seed and the parameter's name alone.
+/// Writes the starting values of a parameter's elements `first`, first + 1, ..., as many as `out` has: a
+/// function of the seed and the parameter's name alone.
 template <class T>
-void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out,
+void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out, std::size_t first = 0,
                 InitialValues values = default_initial_values) {
   const Initializer init = initialize_detail::initializer_of(parameter, values);
   const std::uint64_t hash = fnv1a(parameter.name);
@@ -36,7 +37,7 @@ void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out,
       init.kind == Kind::xavier_uniform
           ? init.scale * std::sqrt(6.0 / static_cast<double>(parameter.rows + parameter.cols))
           : init.scale;
-  for (std::size_t i = 0; i < out.size(); ++i) {
+  for (std::size_t i = first; i < first + out.size(); ++i) {
     double value = init.kind == Kind::ones ? 1 : 0;
     if (init.kind != Kind::zeros && init.kind != Kind::ones) {
       const auto random = philox(seed, static_cast<std::uint32_t>(i),
@@ -49,7 +50,7 @@ void initialize(const ParameterInfo& parameter, Seed seed, std::span<T> out,
                   : bound * (2 * u - 1);
       if (init.zero_row >= 0 && i / parameter.cols == static_cast<std::size_t>(init.zero_row)) value = 0;
     }
-    out[i] = static_cast<T>(value);
+    out[i - first] = static_cast<T>(value);
   }
 }
 
@@ -64,11 +65,12 @@ void initialize(D& device, const ParameterLayout& layout, Seed seed, Weights<D, 
     if (region.is_shared() || region.expert() == weights.held().list().front()) {
       const RegionLayout& parameters = region.layout(layout);
       host.assign(parameters.size(), T(0));
-      std::atomic<std::size_t> next = 0;
-      const auto fill = [&](int, int) {
-        for (std::size_t p = next++; p < parameters.parameters().size(); p = next++) {
-          const auto& info = parameters.parameters()[p];
-          initialize(info, seed, std::span<T>(host).subspan(info.offset, info.size()), values);
+      const auto fill = [&](int thread, int threads) {  // each thread its part of every parameter
+        const auto t = static_cast<std::size_t>(thread), n = static_cast<std::size_t>(threads);
+        for (const auto& info : parameters.parameters()) {
+          const std::size_t first = info.size() * t / n, last = info.size() * (t + 1) / n;
+          initialize(info, seed, std::span<T>(host).subspan(info.offset + first, last - first), first,
+                     values);
         }
       };
       if constexpr (requires { device.threads(); })

@@ -1,7 +1,6 @@
 #pragma once
 // A language model as one object: a transformer, its weights, and a session.
 
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,11 +29,15 @@ class LanguageModel {
 
   /// With values that are zero, to be loaded, and all experts. Throws like Transformer.
   LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains, Use use = Use::training)
-      : parts_(std::make_unique<Parts>(device, std::move(config), std::move(domains), use)) {}
+      : network_(device, std::move(config), std::move(domains)),
+        weights_(device, network_.layout(), HeldExperts(network_.experts()), use),
+        session_(device, network_, weights_) {}
 
   /// With these experts only. Text of other domains is an Error.
   LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains, const HeldExperts& held)
-      : parts_(std::make_unique<Parts>(device, std::move(config), std::move(domains), held)) {}
+      : network_(device, std::move(config), std::move(domains)),
+        weights_(device, network_.layout(), held),
+        session_(device, network_, weights_) {}
 
   /// With values that start from `seed`.
   LanguageModel(D& device, ModelConfig config, std::vector<std::string> domains, Seed seed)
@@ -42,11 +45,18 @@ class LanguageModel {
     initialize(device, layout(), seed, weights());
   }
 
-  D& device() const { return parts_->session.device(); }
-  const Network& network() const { return parts_->network; }
-  Weights<D, P>& weights() { return parts_->weights; }
-  const Weights<D, P>& weights() const { return parts_->weights; }
-  SessionType& session() { return parts_->session; }
+  /// The session begins anew, without buffers. References to network(), weights() and session() of `other`
+  /// do not follow.
+  LanguageModel(LanguageModel&& other) noexcept
+      : network_(std::move(other.network_)),
+        weights_(std::move(other.weights_)),
+        session_(other.device(), network_, weights_) {}
+
+  D& device() const { return session_.device(); }
+  const Network& network() const { return network_; }
+  Weights<D, P>& weights() { return weights_; }
+  const Weights<D, P>& weights() const { return weights_; }
+  SessionType& session() { return session_; }
 
   const ModelConfig& config() const { return network().config(); }
   ModelConfig dictionary_config() const { return network().dictionary_config(); }
@@ -68,32 +78,14 @@ class LanguageModel {
     session().accumulate_gradients(text, dropout, gradients, totals);
   }
   auto logits(const Batch& text) { return session().logits(text); }
-  Cache make_cache(std::size_t sequences) const { return parts_->session.make_cache(sequences); }
+  Cache make_cache(std::size_t sequences) const { return session_.make_cache(sequences); }
   auto token_losses(const Batch& text, Cache& cache) { return session().token_losses(text, cache); }
   auto next_logits(const Batch& text, Cache& cache) { return session().next_logits(text, cache); }
 
  private:
-  /// Where the session finds its parts, also when the model is moved.
-  struct Parts {
-    template <class What>
-    Parts(D& device, ModelConfig config, std::vector<std::string> domains, const What& what)
-        : network(device, std::move(config), std::move(domains)),
-          weights(make_weights(device, network, what)),
-          session(device, network, weights) {}
-
-    static Weights<D, P> make_weights(D& device, const Network& network, Use use) {
-      return {device, network.layout(), HeldExperts(network.experts()), use};
-    }
-    static Weights<D, P> make_weights(D& device, const Network& network, const HeldExperts& held) {
-      return {device, network.layout(), held};
-    }
-
-    Network network;
-    Weights<D, P> weights;
-    SessionType session;
-  };
-
-  std::unique_ptr<Parts> parts_;
+  Network network_;
+  Weights<D, P> weights_;
+  SessionType session_;
 };
 
 }  // namespace demix

@@ -6,8 +6,6 @@
 #include <cmath>
 #include <compare>
 #include <cstdint>
-#include <functional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -164,9 +162,9 @@ class HeldExperts {
   /// These, in ascending order. Throws Error for one that is not below `experts`, or another order.
   HeldExperts(std::size_t experts, std::vector<ExpertId> held)
       : held_(std::move(held)), slots_(experts, not_held) {
-    require(std::adjacent_find(held_.begin(), held_.end(), std::greater_equal<>()) == held_.end(),
-            "held experts: expected each once, in ascending order");
     for (std::size_t slot = 0; slot < held_.size(); ++slot) {
+      require(slot == 0 || held_[slot - 1] < held_[slot],
+              "held experts: expected each once, in ascending order");
       require(index(held_[slot]) < experts, "expert ", index(held_[slot]), " of a model with ", experts,
               " experts");
       slots_[index(held_[slot])] = slot;
@@ -204,7 +202,7 @@ inline void validate(const ParameterLayout& layout, bool has_experts) {
   require(!has_experts || layout.expert.size() > 0,
           "model: has_experts is true, but no parameter is declared in layout.expert; declare an expert's "
           "parameters there, or set has_experts to false");
-  std::set<std::string> names;
+  std::vector<std::string> names;
   for (const auto* region : {&layout.shared, &layout.expert})
     for (const auto& [name, rows, cols, offset, vector, initializer, role] : region->parameters()) {
       require(!name.empty() && name != "." && name.find('/') == std::string::npos &&
@@ -214,8 +212,9 @@ inline void validate(const ParameterLayout& layout, bool has_experts) {
               "has no '/': '",
               name, "'");
       require(rows > 0 && cols > 0, "model: parameter '", name, "' is empty: [", rows, ", ", cols, "]");
-      require(names.insert(name).second, "model: two parameters are called '", name,
-              "'; give each a name of its own");
+      require(std::find(names.begin(), names.end(), name) == names.end(),
+              "model: two parameters are called '", name, "'; give each a name of its own");
+      names.push_back(name);
     }
 }
 

@@ -2,7 +2,6 @@
 // One caller's use of a transformer: forward and backward passes in buffers of its own.
 
 #include <algorithm>
-#include <deque>
 #include <utility>
 #include <vector>
 
@@ -287,8 +286,8 @@ class Session {
   const Network& network_;
   const Weights<D, P>& weights_;
   Workspace<D, P> workspace_;
-  std::deque<Saved> saved_;                  // one per block where a backward pass follows, else one
-  std::deque<device::Array<D, T>> streams_;  // [N, C]: the input of each block, and the last one's output
+  std::vector<Saved> saved_;                  // one per block where a backward pass follows, else one
+  std::vector<device::Array<D, T>> streams_;  // [N, C]: the input of each block, and the last one's output
   typename Network::FinalNorm::Saved final_saved_;
   device::Array<D, T> final_, final_gradient_, stream_gradient_;  // [N, C]
   device::Array<D, T> logits_;                                    // [chunk, V]

@@ -11,6 +11,7 @@
 
 #include "demix/checkpoint/metadata.hpp"
 #include "demix/core/json_text.hpp"
+#include "demix/core/memory_limit.hpp"
 #include "demix/core/output_file.hpp"
 #include "demix/core/standard_streams.hpp"
 #include "demix/data/layout.hpp"

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "demix/core/json_text.hpp"
+#include "demix/core/memory_limit.hpp"
 #include "demix/core/output_file.hpp"
 #include "demix/eval/generator.hpp"
 #include "demix/eval/prior.hpp"

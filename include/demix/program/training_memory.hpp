@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "demix/core/checked_size.hpp"
+#include "demix/core/memory_limit.hpp"
 #include "demix/model/memory.hpp"
 #include "demix/train/settings.hpp"
 

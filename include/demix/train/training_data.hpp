@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "demix/comm/agreement.hpp"
+#include "demix/core/error.hpp"
+#include "demix/core/json_text.hpp"
 #include "demix/core/types.hpp"
 #include "demix/data/block_dataset.hpp"
 
@@ -63,8 +65,10 @@ nlohmann::json text_identity(const TrainingData& data, const std::vector<std::st
     const auto of_rank = nlohmann::json::parse(texts[rank]);
     for (const auto& [domain, text] : of_rank.items()) {
       const auto [there, is_new] = all.emplace(domain, text);
-      require(is_new || *there == text, "rank ", rank, " sees another text of domain '", domain,
-              "' than the ranks before it:\n  ", text, "\nand\n  ", *there);
+      if (!is_new && *there != text)
+        throw Error(concat("rank ", rank, " sees another text of domain '", domain,
+                           "' than the ranks before it:\n  ", json_text(text), "\nand\n  ",
+                           json_text(*there)));
     }
   }
   return all;
@@ -83,9 +87,10 @@ inline void require_same_text(const std::string& checkpoint, const nlohmann::jso
   for (const auto& [domain, splits] : here.items())
     for (const auto& [split, now] : splits.items()) {
       const auto before = there.value(domain, nlohmann::json::object()).value(split, nlohmann::json());
-      require(before == now, "cannot continue from ", checkpoint, ": its ", split, " text of domain '",
-              domain, "' is\n  ", before, "\nbut that of ", data_bin, " is\n  ", now,
-              "\nUse the text that the run began with, or another save_dir");
+      if (before != now)
+        throw Error(concat("cannot continue from ", checkpoint, ": its ", split, " text of domain '", domain,
+                           "' is\n  ", json_text(before), "\nbut that of ", data_bin, " is\n  ",
+                           json_text(now), "\nUse the text that the run began with, or another save_dir"));
     }
 }
 
