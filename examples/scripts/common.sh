@@ -22,11 +22,11 @@ sequence the posterior is PRIOR, where the original has equal weights."
 
 # The processes that mpirun or srun started this script as, and the number of this one among them.
 ranks=${OMPI_COMM_WORLD_SIZE:-${PMI_SIZE:-${SLURM_STEP_NUM_TASKS:-1}}}
-rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${SLURM_PROCID:-0}}}
-((ranks > 1)) || rank=0
+this_rank=${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${SLURM_PROCID:-0}}}
+((ranks > 1)) || this_rank=0
 
-complain() { ((rank > 0)) || printf '%s: %s (see --help)\n' "$(basename "$0")" "$*" >&2; exit 2; }
-note() { ((rank > 0)) || printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
+complain() { ((this_rank > 0)) || printf '%s: %s (see --help)\n' "$(basename "$0")" "$*" >&2; exit 2; }
+note() { ((this_rank > 0)) || printf '%s: %s\n' "$(basename "$0")" "$*" >&2; }
 
 # value_of OPTION: prints the value that `options` gives it; fails where they give none.
 value_of() {
@@ -96,7 +96,7 @@ require_program() {
 run() {
   local path
   require_program "$1"
-  ((rank > 0)) || printf '+ %s\n' "$*" >&2
+  ((this_rank > 0)) || printf '+ %s\n' "$*" >&2
   shift
   exec "$path" "$@"
 }

@@ -30,8 +30,8 @@ Under srun or mpirun the script trains on the processes that it was started as, 
   mpirun -n 8 scripts/run_all.sh 8 ...      srun --mpi=pmix --kill-on-bad-exit=1 scripts/run_all.sh 8 ...
 Alone it is one process. Either way an update has the batch that NUM_GPUS GPUs would see together.
 
-What differs from the original: it does not call srun itself (examples/slurm has jobs for sbatch). Experts stand in alphabetical order, as there. *switch* and *gshard* are refused: no program of demix trains
-them."
+What differs from the original: it does not call srun itself (examples/slurm has jobs for sbatch). Experts stand in
+alphabetical order, as there. *switch* and *gshard* are refused: no program of demix trains them."
 read_arguments DEMIX_TRAIN_OPTIONS 7 8 "$@"
 gpus=${arguments[0]} port=${arguments[1]} arch=${arguments[2]} experiment=${arguments[3]} data=${arguments[4]}
 debug=${arguments[7]:-}
