@@ -57,7 +57,8 @@ BOOST_AUTO_TEST_CASE(the_defaults_are_the_recipe) {
 BOOST_AUTO_TEST_CASE(initial_values_may_be_the_originals) {
   BOOST_TEST((parse({"--init", "fairseq"}).settings.initial_values == InitialValues::fairseq));
   BOOST_TEST((parse({"--init", "xavier"}).settings.initial_values == InitialValues::xavier));
-  BOOST_TEST(refusal({"--init", "zeros"}).starts_with("--init: unknown value 'zeros'"), refusal({"--init", "zeros"}));
+  BOOST_TEST(refusal({"--init", "zeros"}).starts_with("--init: unknown value 'zeros'"),
+             refusal({"--init", "zeros"}));
 }
 
 BOOST_AUTO_TEST_CASE(single_options_override_the_architecture) {

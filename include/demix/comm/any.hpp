@@ -1,6 +1,7 @@
 #pragma once
 // A communicator that is chosen when a program runs, so that what uses it is compiled once.
 
+#include <concepts>
 #include <memory>
 #include <utility>
 
@@ -11,8 +12,9 @@ namespace demix::comm {
 /// Any communicator, behind one interface of virtual functions.
 class Any {
  public:
-  template <Communicator C>
-  explicit Any(C comm) : comm_(std::make_unique<Of<C>>(std::move(comm))) {}
+  template <class C>
+  requires(!std::same_as<C, Any>) && Communicator<C> explicit Any(C comm)
+      : comm_(std::make_unique<Of<C>>(std::move(comm))) {}
 
   int rank() const { return comm_->rank(); }
   int size() const { return comm_->size(); }
