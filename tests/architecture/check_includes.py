@@ -39,8 +39,6 @@ MOST_OF_ALL = 0.15  # of the lines, in one room
 # What demix::model offers, and the libraries that it does without.
 MODEL = {"device", "ops", "model", "comm", "optim", "eval/mixture.hpp"}
 NEEDS_MPI = "demix/comm/mpi.hpp"
-# Rooms whose headers know of ranks.
-RANKS = {"comm", "train", "checkpoint", "adapt", "program"}
 NOT_FOR_MODEL = re.compile(r"#include <((boost|nlohmann)/|hdf5|pcre2|zlib)")
 
 

@@ -39,8 +39,9 @@ class Trainer {
         data_(data),
         settings_(settings),
         placement_(placement),
-        batcher_(data.train, texts(data, placement, adaptation), settings.sampling, settings.batch_size,
-                 settings.seed, {placement.part, placement.parts}),
+        batcher_(data.train,
+                 batch_texts(data, placement, adaptation ? adaptation->numbers : std::vector<std::size_t>()),
+                 settings.sampling, settings.batch_size, settings.seed, {placement.part, placement.parts}),
         updates_(model, batcher_, std::move(comm), placement,
                  {settings.update_freq, settings.clip_norm, settings.seed,
                   adaptation && adaptation->experts_apart},
@@ -182,23 +183,6 @@ class Trainer {
   }
 
   bool due(std::uint64_t interval) const { return interval > 0 && run_.step % interval == 0; }
-
-  /// The numbers that this rank's texts have among those of all ranks, and of all runs of which this is a
-  /// part.
-  static std::vector<data::BatchText> texts(const TrainingData& data, const comm::Placement& placement,
-                                            const std::optional<Adaptation>& adaptation) {
-    require(data.domains.size() == placement.domains.size(), "the text of ", data.domains.size(),
-            " domains on a rank that has ", placement.domains.size());
-    const auto numbers = adaptation ? adaptation->numbers : std::vector<std::size_t>();
-    require(numbers.empty() || numbers.size() == placement.all_domains, numbers.size(),
-            " numbers of domains in a run of ", placement.all_domains);
-    std::vector<data::BatchText> result;
-    for (std::size_t i = 0; i < data.domains.size(); ++i) {
-      const std::size_t number = index(placement.domains[i]);
-      result.push_back({data.domains[i], numbers.empty() ? number : numbers[number]});
-    }
-    return result;
-  }
 
   TrainableModel<D, P>& model_;
   const TrainingData& data_;

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "demix/comm/agreement.hpp"
+#include "demix/comm/placement.hpp"
 #include "demix/core/error.hpp"
 #include "demix/core/json_text.hpp"
 #include "demix/core/types.hpp"
+#include "demix/data/batcher.hpp"
 #include "demix/data/block_dataset.hpp"
 
 namespace demix::train {
@@ -36,6 +38,23 @@ inline TrainingData open_data(const std::filesystem::path& data_bin, std::string
     };
     result.train.push_back(open("train"));
     result.valid.push_back(open("valid"));
+  }
+  return result;
+}
+
+/// A rank's texts, with the number that each has among those of all ranks; `numbers`, where there are any,
+/// are those of all of the run's domains in the run that it is a part of. Throws Error unless there is one
+/// for each domain, and the text of the domains that the placement gives this rank.
+inline std::vector<data::BatchText> batch_texts(const TrainingData& data, const comm::Placement& placement,
+                                                const std::vector<std::size_t>& numbers) {
+  require(data.domains.size() == placement.domains.size(), "the text of ", data.domains.size(),
+          " domains on a rank that has ", placement.domains.size());
+  require(numbers.empty() || numbers.size() == placement.all_domains, numbers.size(),
+          " numbers of domains in a run of ", placement.all_domains);
+  std::vector<data::BatchText> result;
+  for (std::size_t i = 0; i < data.domains.size(); ++i) {
+    const std::size_t number = index(placement.domains[i]);
+    result.push_back({data.domains[i], numbers.empty() ? number : numbers[number]});
   }
   return result;
 }
