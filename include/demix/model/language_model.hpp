@@ -47,7 +47,7 @@ class LanguageModel {
 
   /// The session begins anew, without buffers. References to network(), weights() and session() of `other`
   /// do not follow.
-  LanguageModel(LanguageModel&& other) noexcept
+  LanguageModel(LanguageModel&& other) noexcept  // NOLINT(bugprone-exception-escape): only without memory
       : network_(std::move(other.network_)),
         weights_(std::move(other.weights_)),
         session_(other.device(), network_, weights_) {}

@@ -30,8 +30,8 @@ class GradientSync {
       if (world_.size() > 1) add(true, shared, shared_end, piece, all);
       if (group_.size() > 1) add(false, expert, expert_end, piece, all);
     };
-    for (auto start = layout.block_starts.rbegin(); start != layout.block_starts.rend(); ++start)
-      add_until(start->shared, start->expert, false);
+    for (std::size_t l = layout.block_starts.size(); l-- > 0;)
+      add_until(layout.block_starts[l].shared, layout.block_starts[l].expert, false);
     add_until(0, 0, true);
   }
 
