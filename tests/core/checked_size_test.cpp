@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "messages.hpp"
 #include "testing.hpp"
 
 using namespace demix;
@@ -9,16 +10,6 @@ using namespace demix;
 namespace {
 
 constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
-
-template <class E, class Call>
-std::string message(Call call) {
-  try {
-    call();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
 
 }  // namespace
 
@@ -35,12 +26,12 @@ BOOST_AUTO_TEST_CASE(products_and_sums_that_fit) {
 
 BOOST_AUTO_TEST_CASE(what_wraps_is_an_error_with_its_factors) {
   const auto product =
-      message<Error>([] { checked_product("a matrix", std::size_t{1} << 60, std::size_t{16}); });
+      test::message_of<Error>([] { checked_product("a matrix", std::size_t{1} << 60, std::size_t{16}); });
   BOOST_TEST(product == "a matrix: 1152921504606846976 * 16 is more than a computer can count");
-  BOOST_TEST(message<UsageError>([] {
+  BOOST_TEST(test::message_of<UsageError>([] {
                checked_product<UsageError>("--x", most, std::size_t{1}, std::size_t{2});
              }) == concat("--x: ", most, " * 1 * 2 is more than a computer can count"));
-  BOOST_TEST(message<Error>([] { checked_sum("rows", most, std::size_t{1}); }) ==
+  BOOST_TEST(test::message_of<Error>([] { checked_sum("rows", most, std::size_t{1}); }) ==
              concat("rows: ", most, " + 1 is more than a computer can count"));
   // The last product alone would fit.
   BOOST_CHECK_THROW(checked_product("x", std::size_t{1} << 40, std::size_t{1} << 40, std::size_t{0}), Error);

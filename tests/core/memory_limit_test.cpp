@@ -4,23 +4,10 @@
 
 #include <limits>
 
+#include "messages.hpp"
 #include "testing.hpp"
 
 using namespace demix;
-
-namespace {
-
-template <class E, class Call>
-std::string message(Call call) {
-  try {
-    call();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-}  // namespace
 
 BOOST_AUTO_TEST_SUITE(memory)
 
@@ -36,7 +23,7 @@ BOOST_AUTO_TEST_CASE(memory_that_there_is_and_is_not) {
   require_memory(1e6, "a little");
   require_memory(memory_limit(), "all of it");
   const auto error =
-      message<UsageError>([] { require_memory<UsageError>(1e20, "--layers ", 9, ": training"); });
+      test::message_of<UsageError>([] { require_memory<UsageError>(1e20, "--layers ", 9, ": training"); });
   BOOST_TEST(error.starts_with(
       "--layers 9: training needs at least 100000000000000000000 bytes (86.7 EiB) of memory"));
   BOOST_CHECK_THROW(require_memory(std::numeric_limits<double>::infinity(), "x"), Error);

@@ -64,6 +64,16 @@ class RankTest(programs.ProgramTest):
             tiny_data.write_data_bin(folder, DOMAINS[domains])
         return folder
 
+    def started(self, command, run):
+        """The command's process, whose run has saved something. Its ranks wait 2 s for each other, and twenty times as long
+        where they meet after reading or writing files."""
+        child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "DEMIX_RANK_TIMEOUT": "2"})
+        self.addCleanup(child.kill)
+        while step_of(run) < 5 and child.poll() is None:
+            time.sleep(0.01)
+        self.assertIsNone(child.poll())
+        return child
+
     def assert_same_losses(self, found, expected, tolerance=1e-5):
         a, b = metrics(found, "train"), metrics(expected, "train")
         self.assertEqual([m["step"] for m in a], [m["step"] for m in b])
@@ -165,16 +175,8 @@ class RanksLost(RankTest):
 
     OPTIONS = ("--log-interval", 1, "--save-interval-updates", 5, "--keep-interval-updates", 0, "--max-update", 100000)
 
-    # Where ranks meet after reading or writing files they wait twenty times as long.
-    def start(self, run, timeout=2):
-        """A run on four ranks that has saved something."""
-        child = subprocess.Popen(command(4, "demix", self.data_of(4), run, *self.OPTIONS), stderr=subprocess.PIPE, text=True,
-                                 env={**os.environ, "DEMIX_RANK_TIMEOUT": str(timeout)})
-        self.addCleanup(child.kill)
-        while step_of(run) < 5 and child.poll() is None:
-            time.sleep(0.01)
-        self.assertIsNone(child.poll())
-        return child
+    def start(self, run):
+        return self.started(command(4, "demix", self.data_of(4), run, *self.OPTIONS), run)
 
     def ends(self, child, run, seconds):
         began = time.monotonic()

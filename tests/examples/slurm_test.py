@@ -14,7 +14,7 @@ from pathlib import Path
 import ranks_test
 from original_readme_test import REPOSITORY, SIZES, ReadmeTest
 from programs import BIN, metrics, small, train
-from ranks_test import RankTest, process_of, step_of
+from ranks_test import RankTest, process_of
 
 CLUSTER = Path(__file__).resolve().parent.parent / "slurm/cluster.sh"
 NODES = 4
@@ -46,12 +46,7 @@ class Slurm(RankTest):
 
     def start(self, run_folder):
         command = srun(4, BIN / "demix-train-demix", self.data_of(4), "--save-dir", run_folder, *small(*self.OPTIONS))
-        child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "DEMIX_RANK_TIMEOUT": "2"})
-        self.addCleanup(child.kill)
-        while step_of(run_folder) < 5 and child.poll() is None:
-            time.sleep(0.01)
-        self.assertIsNone(child.poll())
-        return child
+        return self.started(command, run_folder)
 
     def test_losses_are_those_of_one_process(self):
         options = ("--log-interval", 1, "--max-update", 20)
